@@ -1,0 +1,88 @@
+"""Every exception that corrigible raises on purpose.
+
+    CorrigibleError
+    ├── ManifestError (ValueError)      a manifest, a lock or an override breaks a rule
+    ├── UnsaidError (ValueError)        a draft still leaves open what only its operator can say
+    ├── NotApplicableError (ValueError) the question does not apply to what is deployed
+    ├── ServerError (RuntimeError)      an MCP server could not be listed
+    ├── WorldError (ValueError)         transitions, goals or outcomes break a world's rules
+    │   └── WorldTooLargeError          exploring passed the limit of states
+    ├── DiscountError (ValueError)      a discount or a tolerance is out of its range
+    ├── NotSolvedError (RuntimeError)   a solver stopped short of its tolerance
+    ├── EvidenceError (ValueError)      a record or a store breaks the rules of evidence
+    └── MissingExtraError (ImportError) a command needs an extra that is not installed
+
+Each message names the place, the rule, what came, and the way out where there is one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CorrigibleError(Exception):
+    """The base of every error that corrigible raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a file: where, and one sentence with the rule, the value, the way out.
+
+    `line` and `column` count from 1; 0 means that the file has no such place.
+    """
+
+    file: str
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {self.text}"
+
+
+class _ProblemsError(CorrigibleError, ValueError):
+    """Several problems at once, each with its place; the message is one line for each."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ManifestError(_ProblemsError):
+    """A manifest, a lock or an override breaks a rule; `problems` holds all of them."""
+
+
+class UnsaidError(_ProblemsError):
+    """A draft still holds `"?"` where only its operator can answer; `problems` lists each."""
+
+
+class NotApplicableError(CorrigibleError, ValueError):
+    """The question does not apply: the deployed thing plans nothing and acts on nothing."""
+
+
+class ServerError(CorrigibleError, RuntimeError):
+    """An MCP server could not be started or listed; the message names it and says why."""
+
+
+class WorldError(CorrigibleError, ValueError):
+    """Transitions, goals or outcomes break the rules of a world."""
+
+
+class WorldTooLargeError(WorldError):
+    """Exploring a world passed its limit of states; the message names what makes it large."""
+
+
+class DiscountError(CorrigibleError, ValueError):
+    """A discount, a horizon or a tolerance is out of its range."""
+
+
+class NotSolvedError(CorrigibleError, RuntimeError):
+    """A solver stopped before it could certify the tolerance that it was asked for."""
+
+
+class EvidenceError(CorrigibleError, ValueError):
+    """A record or a store breaks the rules of evidence."""
+
+
+class MissingExtraError(CorrigibleError, ImportError):
+    """A command needs an extra that is not installed; the message says which to install."""
