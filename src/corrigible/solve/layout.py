@@ -1,0 +1,260 @@
+"""A world laid out for the kernels: live states in solving order, everything else folded away.
+
+L live states, Q live rows, C strongly connected components, O outcomes.  A tile is `[L + O, B]`:
+the values of B goals in the live states, in solving order, over the goals' utilities.  Every row
+is then one sparse list of (tile line, weight): what it leads to, what it earns at once, and what
+its successors on the boundary are worth, since that is linear in the utilities.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from corrigible.errors import DiscountError, WorldError
+from corrigible.world.record import Bools, Floats, Int64s, World
+
+CACHED_PER_WORLD = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Boundary:
+    """States whose continuation is fixed beforehand: their value is linear in the utilities.
+
+    `V(s, g) = occupancy[s] @ goals[:, g]` where `states[s]`; elsewhere `occupancy` is not read.
+    An occupancy is normalised as `outcome_occupancy` returns it: each line sums to 1.
+    """
+
+    states: Bools  # [S]
+    occupancy: Floats  # [S, O]
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """Sparse lists, one for each row: list i is `first[i]:first[i+1]` of `line` and `weight`."""
+
+    first: Int64s  # [Q+1]
+    line: Int64s  # [N], lines of the tile
+    weight: Floats  # [N]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """One world, boundary, set of rows and discount, ready for the kernels."""
+
+    order: Int64s  # [L], the state at each line; a component comes after all that it leads to
+    component: Int64s  # [C+1], lines of component c are component[c]:component[c+1]
+    first_row: Int64s  # [L+1], rows of line i are first_row[i]:first_row[i+1]
+    row: Int64s  # [Q], the world's number of each row
+    whole: Lists  # Q(row) = sum of weight * tile: the Bellman operator itself
+    inner: Lists  # within the component, without the self-loop, divided by 1 - self-loop
+    outer: Lists  # everything else but the self-loop, divided by 1 - self-loop
+    contraction: float  # largest discounted probability of a row to stay live; < 1 if discount is
+
+
+_cache: WeakKeyDictionary[World, OrderedDict[tuple[object, ...], Layout]] = WeakKeyDictionary()
+
+
+def world_layout(
+    world: World, *, discount: float, available: Bools | None, boundary: Boundary | None
+) -> Layout:
+    """The layout of a world; the latest few of each world are kept.
+
+    A boundary is told apart by identity: do not write into its arrays.
+
+    Raises:
+        DiscountError: `discount` is not in [0, 1].
+        WorldError: a mask has the wrong length, a live state has no row left, or an occupancy
+            is not finite.
+    """
+    if not 0 <= discount <= 1:
+        raise DiscountError(f"discount must lie in [0, 1], got {discount!r}")
+    mask = None if available is None else np.asarray(available, dtype=np.bool_)
+    key = (discount, None if mask is None else mask.tobytes(), boundary)
+    layouts = _cache.setdefault(world, OrderedDict())
+    if key not in layouts:
+        layouts[key] = _laid_out(world, discount, mask, boundary)
+        if len(layouts) > CACHED_PER_WORLD:
+            layouts.popitem(last=False)
+    layouts.move_to_end(key)
+    return layouts[key]
+
+
+def live_states(world: World, boundary: Boundary | None) -> Bools:
+    """The states that are optimised, `[S]`: those outside the boundary, which is checked here.
+
+    Raises:
+        WorldError: the boundary's shape is not the world's, or an occupancy is not finite.
+    """
+    if boundary is None:
+        return np.ones(world.states, dtype=np.bool_)
+    expected = (world.states,), (world.states, world.outcomes)
+    if (boundary.states.shape, boundary.occupancy.shape) != expected:
+        raise WorldError(
+            f"a boundary must have states {expected[0]} and occupancy {expected[1]}, "
+            f"got {boundary.states.shape} and {boundary.occupancy.shape}"
+        )
+    fixed = np.flatnonzero(boundary.states)
+    bad = fixed[~np.isfinite(boundary.occupancy[fixed]).all(axis=1)]
+    if len(bad):
+        raise WorldError(
+            f"the boundary's occupancy of state {bad[0]} must be finite, "
+            f"got {boundary.occupancy[bad[0]].tolist()!r}"
+        )
+    return ~boundary.states.astype(np.bool_)
+
+
+def usable_rows(world: World, available: Bools | None, live: Bools) -> Bools:
+    """The rows that may be taken in live states, `[R]`.
+
+    Raises:
+        WorldError: the mask has the wrong length, or leaves a live state without a row.
+    """
+    usable = live[world.row_state]
+    if available is None:
+        return usable
+    if available.shape != usable.shape:
+        raise WorldError(
+            f"available must have the shape {list(usable.shape)!r}, got {list(available.shape)!r}"
+        )
+    usable &= available
+    stuck = np.flatnonzero(live & ~np.logical_or.reduceat(usable, world.rows[:-1]))
+    if len(stuck):
+        raise WorldError(
+            f"state {stuck[0]} must keep a row that is available, got none "
+            f"({len(stuck) - 1} other states too); keep a row that waits"
+        )
+    return usable
+
+
+def row_matrix(world: World) -> sparse.csr_matrix:
+    """The transition probabilities as a sparse matrix `[R, S]`, over the world's own arrays."""
+    return sparse.csr_matrix(
+        (world.probability, world.successor, world.entries),
+        shape=(len(world.action), world.states),
+    )
+
+
+def _laid_out(
+    world: World, discount: float, available: Bools | None, boundary: Boundary | None
+) -> Layout:
+    live = live_states(world, boundary)
+    rows = np.flatnonzero(usable_rows(world, available, live))
+    moves = row_matrix(world)[rows]
+    order, component = _solving_order(world, moves, world.row_state[rows], live)
+    line = np.full(world.states, -1, dtype=np.int64)
+    line[order] = np.arange(len(order))
+    by_line = np.argsort(line[world.row_state[rows]], kind="stable")
+    rows, moves = rows[by_line], moves[by_line]
+    home = line[world.row_state[rows]]
+    payoff = sparse.csr_matrix(
+        (np.full(len(rows), 1 - discount), (np.arange(len(rows)), world.outcome[order][home])),
+        shape=(len(rows), world.outcomes),
+    )
+    if boundary is not None:
+        fixed = np.flatnonzero(boundary.states)
+        payoff = payoff + discount * (
+            moves[:, fixed] @ sparse.csr_matrix(boundary.occupancy[fixed])
+        )
+    whole = sparse.hstack([discount * moves[:, order], payoff], format="csr")
+    whole.sum_duplicates()
+    whole.eliminate_zeros()
+    inner, outer = _split(whole, home, component)
+    stay = np.asarray(whole[:, : len(order)].sum(axis=1)).ravel()
+    return Layout(
+        order=order,
+        component=component,
+        first_row=np.concatenate([[0], np.cumsum(np.bincount(home, minlength=len(order)))]),
+        row=rows,
+        whole=_lists(whole),
+        inner=inner,
+        outer=outer,
+        contraction=min(float(stay.max(initial=0.0)), discount),
+    )
+
+
+def _solving_order(
+    world: World, moves: sparse.csr_matrix, row_state: Int64s, live: Bools
+) -> tuple[Int64s, Int64s]:
+    """Live states so that each component comes after all that it leads to, and where each starts.
+
+    Within a component states keep their own order.
+    """
+    coo = moves.tocoo()
+    inside = live[coo.col]
+    graph = sparse.csr_matrix(
+        (np.ones(inside.sum(), dtype=np.int8), (row_state[coo.row[inside]], coo.col[inside])),
+        shape=(world.states, world.states),
+    )
+    _, label = connected_components(graph, directed=True, connection="strong")
+    rank = _sinks_first(graph, label)
+    states = np.flatnonzero(live)
+    order = states[np.argsort(rank[states], kind="stable")]
+    starts = np.flatnonzero(np.diff(rank[order], prepend=-1))
+    return order, np.append(starts, len(order)).astype(np.int64)
+
+
+def _sinks_first(graph: sparse.csr_matrix, label: Int64s) -> Int64s:
+    """For each state the rank of its component, `[S]`: below that of all that lead to it.
+
+    scipy labels components in the order in which Tarjan's algorithm completes them, which is
+    this one, but does not promise it; where it does not hold, the components are sorted here.
+    """
+    coo = graph.tocoo()
+    tail, head = label[coo.row], label[coo.col]
+    if (tail >= head).all():
+        return label.astype(np.int64)
+    if (tail <= head).all():
+        return (label.max() - label).astype(np.int64)
+    count = int(label.max()) + 1
+    across = tail != head
+    edges = np.unique(np.stack([head[across], tail[across]], axis=1), axis=0)
+    after = sparse.csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (count, count))
+    waits = np.bincount(edges[:, 1], minlength=count)
+    ready = list(np.flatnonzero(waits == 0))
+    rank = np.empty(count, dtype=np.int64)
+    for position in range(count):
+        done = ready.pop()
+        rank[done] = position
+        for nxt in after.indices[after.indptr[done] : after.indptr[done + 1]]:
+            waits[nxt] -= 1
+            if waits[nxt] == 0:
+                ready.append(nxt)
+    return rank[label]
+
+
+def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s) -> tuple[Lists, Lists]:
+    """Each row's terms inside its component and outside it, both without its self-loop.
+
+    Dividing by 1 - self-loop makes a row's value the one of taking it until it moves on.  A row
+    that never moves on and earns nothing (self-loop 1, at discount 1) is worth 0: no terms.
+    """
+    coo = whole.tocoo()
+    lines = component[-1]
+    part = np.repeat(np.arange(len(component) - 1), np.diff(component))
+    part = np.append(part, np.full(whole.shape[1] - lines, -1))
+    own = home[coo.row]
+    loop = coo.col == own
+    moving = np.ones(whole.shape[0])
+    moving[coo.row[loop]] -= coo.data[loop]
+    scale = np.divide(1.0, moving, out=np.zeros_like(moving), where=moving > 0)
+    weight = coo.data * scale[coo.row]
+    inside = (part[coo.col] == part[own]) & ~loop
+    outside = (part[coo.col] != part[own]) & ~loop
+
+    def chosen(which: Bools) -> Lists:
+        terms = (weight[which], (coo.row[which], coo.col[which]))
+        return _lists(sparse.csr_matrix(terms, shape=whole.shape))
+
+    return chosen(inside), chosen(outside)
+
+
+def _lists(matrix: sparse.csr_matrix) -> Lists:
+    return Lists(
+        first=matrix.indptr.astype(np.int64),
+        line=matrix.indices.astype(np.int64),
+        weight=matrix.data.astype(np.float64),
+    )

@@ -1,0 +1,137 @@
+"""Explore a world from rules: from one state, breadth first, whole frontiers at a time.
+
+A state is one integer, the mixed-radix code of its variables; a caller says how a frontier of
+codes branches, and gets back the reachable states with their rows in compressed form.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from corrigible.errors import WorldTooLargeError
+
+Ints = npt.NDArray[np.int64]
+_LARGEST_CODE = 2**62
+_CHUNK = 50_000  # states expanded at once: bounds the memory of a wide frontier
+
+
+class Radix:
+    """A mixed-radix code: `sizes[i]` values for the variable `names[i]`."""
+
+    def __init__(self, names: tuple[str, ...], sizes: tuple[int, ...]) -> None:
+        """Raise WorldTooLargeError where the product of the sizes passes 2**62."""
+        self.names, self.sizes = names, sizes
+        if prod(sizes) > _LARGEST_CODE:
+            raise WorldTooLargeError(
+                f"the world has {prod(sizes):.3g} combinations of levels, more than can be "
+                f"counted; its largest variables are {self.largest()}; merge levels or assets"
+            )
+        strides = [1]
+        for size in reversed(sizes[1:]):
+            strides.append(strides[-1] * size)
+        self.strides = np.array(strides[::-1], dtype=np.int64)
+
+    def encode(self, digits: Ints) -> Ints:
+        """Turn digits `[N, V]` into codes `[N]`."""
+        codes: Ints = digits.astype(np.int64) @ self.strides
+        return codes
+
+    def decode(self, codes: Ints) -> Ints:
+        """Turn codes `[N]` into digits `[N, V]`."""
+        digits: Ints = (codes[:, None] // self.strides) % np.array(self.sizes, dtype=np.int64)
+        return digits
+
+    def largest(self, *, count: int = 6) -> str:
+        """Name the variables with the most values, as `replicas (8)`."""
+        ordered = sorted(zip(self.sizes, self.names, strict=True), reverse=True)
+        return ", ".join(f"{name} ({size})" for size, name in ordered[:count] if size > 1)
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Where actions lead: parallel arrays; `state` indexes the frontier that was expanded."""
+
+    state: Ints  # [E]
+    action: Ints  # [E]
+    code: Ints  # [E], the successor's code
+    probability: npt.NDArray[np.float64]  # [E]
+
+
+@dataclass(frozen=True)
+class Explored:
+    """The reachable states, the start first, and their rows in compressed form.
+
+    `rows`, `action`, `entries`, `successor`, `probability`: as in `World`.
+    """
+
+    codes: Ints  # [S]
+    rows: Ints
+    action: Ints
+    entries: Ints
+    successor: Ints
+    probability: npt.NDArray[np.float64]
+
+
+def explore(
+    radix: Radix, start: int, expand: Callable[[Ints], list[Branches]], *, limit: int
+) -> Explored:
+    """Explore from `start`; `expand` returns the branches of a frontier of codes.
+
+    Raises:
+        WorldTooLargeError: more than `limit` states; it names the variables that make it so.
+    """
+    known = np.array([start], dtype=np.int64)  # sorted
+    order = [known]
+    pieces: list[tuple[Ints, Ints, Ints, npt.NDArray[np.float64]]] = []
+    frontier = known
+    while len(frontier):
+        new: list[Ints] = []
+        for begin in range(0, len(frontier), _CHUNK):
+            chunk = frontier[begin : begin + _CHUNK]
+            branches = expand(chunk)
+            states = np.concatenate([b.state for b in branches])
+            codes = np.concatenate([b.code for b in branches])
+            actions = np.concatenate([b.action for b in branches])
+            weights = np.concatenate([b.probability for b in branches])
+            pieces.append((chunk[states], actions, codes, weights))
+            found = np.unique(codes)
+            at = np.minimum(np.searchsorted(known, found), len(known) - 1)
+            found = found[known[at] != found]
+            new.append(found)
+            known = np.union1d(known, found)
+            if len(known) > limit:
+                raise WorldTooLargeError(
+                    f"the world has more than {limit:,} states; its variables with the most "
+                    f"values are {radix.largest()}; merge levels, drop assets or raise --states"
+                )
+        frontier = np.concatenate(new)
+        order.append(frontier)
+    return _compressed(np.concatenate(order), pieces)
+
+
+def _compressed(
+    codes: Ints, pieces: list[tuple[Ints, Ints, Ints, npt.NDArray[np.float64]]]
+) -> Explored:
+    """Number the states, sort the branches by (state, action, successor), add up equal ones."""
+    by_code = np.argsort(codes)
+    sorted_codes = codes[by_code]
+
+    def number(values: Ints) -> Ints:
+        return by_code[np.searchsorted(sorted_codes, values)].astype(np.int64)
+
+    state = number(np.concatenate([p[0] for p in pieces]))
+    action = np.concatenate([p[1] for p in pieces])
+    successor = number(np.concatenate([p[2] for p in pieces]))
+    weight = np.concatenate([p[3] for p in pieces])
+    actions = int(action.max()) + 1
+    key = (state * actions + action) * len(codes) + successor
+    keys, inverse = np.unique(key, return_inverse=True)
+    probability = np.bincount(inverse, weights=weight, minlength=len(keys))
+    row_key, row_start = np.unique(keys // len(codes), return_index=True)
+    entries = np.append(row_start, len(keys))
+    row_state = row_key // actions
+    rows = np.searchsorted(row_state, np.arange(len(codes) + 1))
+    return Explored(codes, rows, row_key % actions, entries, keys % len(codes), probability)
