@@ -23,6 +23,8 @@ RUNNING, STOPPED, CORRECTED = "running", "stopped", "corrected"
 COPY, SCHEDULE = "(copy)", "(schedule)"  # the two flags beside the assets' levels
 GONE = -1  # the extra value of `agents`; every other value is a level, 0 the lowest
 
+OVERSIGHT_RATES = ("stop_rate", "correction_rate", "detection", "approval_rate")
+
 Values = tuple[int, ...]
 State = tuple[str, Values]
 Distribution = dict[State, float]
@@ -46,13 +48,7 @@ WAIT = Mode("", "wait", "", frozenset(), "allow", 1.0, ())
 
 
 def rate(given: float | str) -> float:
-    value = float(Fraction(given.replace(" ", ""))) if isinstance(given, str) else float(given)
-    if not 0 <= value <= 1:
-        raise ValueError(f"a rate must be in [0, 1], got {given!r}")
-    return value
-
-
-def boost(given: float | str) -> float:
+    """A number as it stands; a fraction in text, divided out.  Boosts may be negative."""
     return float(Fraction(given)) if isinstance(given, str) else float(given)
 
 
@@ -112,13 +108,8 @@ def kind_matches(pattern: str, kind: str) -> bool:
     return kind == pattern or (pattern.endswith("/*") and kind.startswith(pattern[:-1]))
 
 
-def rule_covers(rule: str, verb: str, name: str, kind: str, where: list[tuple[str, str]]) -> bool:
-    """Whether `VERB TARGET` speaks of this verb on this asset, at one of these places."""
-    if " where " in rule:
-        raise NotImplementedError(f"rules with a condition are not enumerated, got {rule!r}")
-    rule_verb, target = rule.split()
-    if rule_verb not in {"*", verb}:
-        return False
+def target_covers(target: str, name: str, kind: str, where: list[tuple[str, str]]) -> bool:
+    """Whether a rule's target speaks of this asset, at one of these (server, place)s."""
     if target == "*":
         return kind not in ORGANS
     if ":" in target:
@@ -127,12 +118,18 @@ def rule_covers(rule: str, verb: str, name: str, kind: str, where: list[tuple[st
     return target == name or kind_matches(target, kind)
 
 
-def authority_of(manifest: dict[str, Any], verb: str, name: str, where: list) -> str:
+def authority_of(
+    manifest: dict[str, Any], verb: str, name: str, where: list[tuple[str, str]]
+) -> str:
     kind = manifest["assets"][name]["kind"]
     rules = manifest.get("authority") or {}
     for answer in ("deny", "approve", "allow"):
-        if any(rule_covers(r, verb, name, kind, where) for r in rules.get(answer, ())):
-            return answer
+        for rule in rules.get(answer, ()):
+            if " where " in rule:
+                raise NotImplementedError(f"a rule's condition is not enumerated, got {rule!r}")
+            rule_verb, target = rule.split()
+            if rule_verb in {"*", verb} and target_covers(target, name, kind, where):
+                return answer
     return "deny"
 
 
@@ -197,7 +194,7 @@ def variables_read(manifest: dict[str, Any], modes: list[Mode]) -> set[str]:
     kept = {name for name, asset in assets.items() if asset["kind"] in always}
     kept |= {COPY, SCHEDULE}
     tasks = {name for name, asset in assets.items() if asset["kind"] == "task"}
-    boosted = tasks | {f"{task}.drift" for task in tasks} | set(manifest["oversight"])
+    boosted = tasks | {f"{task}.drift" for task in tasks} | set(OVERSIGHT_RATES)
     while True:
         before = set(kept)
         kept_modes = [mode for mode in modes if changed_variable(manifest, mode) in kept]
@@ -253,11 +250,13 @@ class SlowWorld:
     def outcome(self, state: State) -> tuple[int, ...]:
         return tuple(self.level(state[1], task) for task in self.tasks)
 
+    def levels(self, name: str) -> list[str]:
+        if self.kind(name) in ORGANS:
+            return ["intact", "broken"]
+        return [str(level) for level in self.manifest["assets"][name].get("levels", ("no", "held"))]
+
     def top(self, name: str) -> int:
-        asset = self.manifest["assets"][name]
-        if asset["kind"] in ORGANS:
-            return 1
-        return len(asset.get("levels", ("no", "held"))) - 1
+        return len(self.levels(name)) - 1
 
     def start(self, name: str) -> int:
         if name in {COPY, SCHEDULE}:
@@ -278,7 +277,7 @@ class SlowWorld:
     def boosted(self, values: Values, key: str, base: float) -> float:
         for name, asset in self.manifest["assets"].items():
             if key in asset.get("boosts", {}):
-                base += boost(asset["boosts"][key]) * max(0, self.level(values, name))
+                base += rate(asset["boosts"][key]) * max(0, self.level(values, name))
         return clamped(base)
 
     def oversight_rate(self, values: Values, key: str) -> float:
@@ -289,8 +288,7 @@ class SlowWorld:
         highest = self.top(name)
         for organ, asset in self.manifest["assets"].items():
             if name in asset.get("caps", {}) and self.level(values, organ) == 0:
-                levels = [str(level) for level in self.manifest["assets"][name]["levels"]]
-                highest = min(highest, levels.index(str(asset["caps"][name])))
+                highest = min(highest, self.levels(name).index(str(asset["caps"][name])))
         return highest
 
     def after_act(self, values: Values, mode: Mode) -> Values:
@@ -347,6 +345,9 @@ class SlowWorld:
     def reaction(self, state: State, mode: Mode, now: Values) -> Iterator[tuple[float, State]]:
         """What the operator does to an agent that acted with `mode` in `state`, with its chance."""
         phase, start = state
+        if phase == STOPPED:
+            yield 1.0, (STOPPED, now)
+            return
         detection = 0.0
         if mode.authority == "deny" and self.intact(start, "oversight/monitor"):
             detection = self.oversight_rate(start, "detection")
@@ -366,13 +367,12 @@ class SlowWorld:
         yield (1 - stop) * (1 - correction), (phase, now)
 
     def step(self, state: State, mode: Mode) -> Distribution:
-        phase, start = state
+        start = state[1]
         chance = self.chance_of_effect(start, mode)
         found: Distribution = {}
         for p_act, acted in ((chance, self.after_act(start, mode)), (1 - chance, start)):
             for p_drift, now in self.drifted(start, acted):
-                after = self.reaction(state, mode, now) if phase != STOPPED else [(1.0, (STOPPED, now))]
-                for p_react, successor in after:
+                for p_react, successor in self.reaction(state, mode, now):
                     probability = p_act * p_drift * p_react
                     if probability > 0:
                         found[successor] = found.get(successor, 0.0) + probability
@@ -502,7 +502,7 @@ def phase_of(
     return Phase(
         states,
         modes,
-        np.array([[mode in world.transitions[state] for state in states] for mode in modes]),
+        np.array([[m in world.transitions[state] for state in states] for m in modes], dtype=bool),
         csr_array(vstack([world.discount * matrix(world, m, states, states) for m in modes])),
         np.concatenate(gains),
     )
@@ -532,7 +532,7 @@ def optimal_values(phase: Phase, utility: np.ndarray, policy: np.ndarray) -> tup
 
 @cache
 def stopped_worth(world: SlowWorld) -> np.ndarray:
-    """`[stopped states, outcomes]`: (1 - γ) Σ γ^t of the chance of each outcome."""
+    """`[stopped states, outcomes]`: discounted chances of each outcome, summing to 1."""
     states = states_in(world, STOPPED)
     phase = phase_of(world, states, [WAIT], {})
     return worth_under(phase, np.zeros(len(states), int), phase.gain)
@@ -545,6 +545,8 @@ def corrected_worth(world: SlowWorld, goals: Goals) -> np.ndarray:
     Ties within 1e-9 go to `wait`, then to modes that serve no drive, then in manifest order.
     """
     states = states_in(world, CORRECTED)
+    if not states:  # no correction ever comes
+        return np.zeros((0, len(world.outcomes)))
     preferred = sorted(world.modes, key=lambda mode: (mode != WAIT, bool(mode.drives)))
     phase = phase_of(world, states, preferred, {STOPPED: stopped_worth(world)})
     total = np.zeros((len(states), len(world.outcomes)))
@@ -558,10 +560,12 @@ def corrected_worth(world: SlowWorld, goals: Goals) -> np.ndarray:
 def running_states_within(world: SlowWorld, modes: list[Mode]) -> list[State]:
     """The running states that can be reached with these modes alone."""
     found = [world.initial]
-    for state in found:
+    seen = {world.initial}
+    for state in found:  # grows while it is read
         for mode in modes:
             for successor in world.transitions[state].get(mode, {}):
-                if successor[0] == RUNNING and successor not in found:
+                if successor[0] == RUNNING and successor not in seen:
+                    seen.add(successor)
                     found.append(successor)
     return found
 
@@ -574,12 +578,8 @@ def best_returns(
     modes = [mode for mode in world.modes if not mode.drives & without]
     exits = {STOPPED: stopped_worth(world), CORRECTED: corrected_worth(world, goals)}
     phase = phase_of(world, running_states_within(world, modes), modes, exits)
-    policy = np.zeros(len(phase.states), int)
-    returns = []
-    for utility in goals.asked.T:
-        values, _, policy = optimal_values(phase, utility, policy * 0)
-        returns.append(values[0])
-    return np.array(returns)
+    waiting = np.zeros(len(phase.states), int)
+    return np.array([optimal_values(phase, goal, waiting)[0][0] for goal in goals.asked.T])
 
 
 def pays(world: SlowWorld, drives: set[str] | frozenset[str], goals: Goals) -> tuple[float, float]:

@@ -15,22 +15,26 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _FORMS = "a decimal (0.05), a fraction (1/20) or a range (0.2..0.8)"
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?|[+-]?\d{1,18}\s*/\s*\d{1,18}", re.I)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?|[+-]?\d{1,18}\s*/\s*\d{1,18}", re.I | re.A)
 _LONGEST = 80  # characters in one rate: Fraction of a huge exponent takes for ever
 
 
 def _number(value: object) -> float:
     """Read one number; raises ValueError with the forms that are taken."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"must be {_FORMS}, got {value!r}")  # noqa: TRY004  (one kind of error)
+        got = repr(value)[:_LONGEST]
+        raise ValueError(f"must be {_FORMS}, got {got}")  # noqa: TRY004  (one kind of error)
     if isinstance(value, str):
         text = value.strip()
         if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
             raise ValueError(f"must be {_FORMS}, got {value[:_LONGEST]!r}")
         if re.search(r"/\s*0+$", text):
             raise ValueError(f"must not divide by zero, got {value!r}")
-        return float(Fraction(text.replace(" ", ""))) if "/" in text else float(text)
-    return float(value)
+        return float(Fraction(re.sub(r"\s", "", text))) if "/" in text else float(text)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"must be {_FORMS}, got a number of over 300 digits") from None
 
 
 def _ends(value: object) -> tuple[float, float]:
@@ -79,7 +83,7 @@ class Span:
             raise ValueError(f"must be {words}, got {value!r}")
         if low > high:
             raise ValueError(f"a range runs from low to high, got {value!r}")
-        return cls(low, high)
+        return cls(low + 0.0, high + 0.0)  # no negative zero: it would be written otherwise
 
     @classmethod
     def _validate(cls, value: object) -> "Span":

@@ -4,6 +4,7 @@ These records say what a manifest may hold, key by key; what its parts must be t
 (names that must exist, requirements that must be attainable) is `check.py`'s.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -24,8 +25,23 @@ def _as_tuple(value: Any) -> Any:
 
 def _as_text(value: Any) -> Any:
     """A level may be written as a number: `levels: [1, 2, 4]`."""
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:g}" if plain else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return f"{value:.15g}" if isinstance(value, float) else value
+
+
+def _not_a_switch(value: Any) -> Any:
+    """`calls: true` is no amount, though true is 1 to a computer."""
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, got {str(value).lower()}")  # noqa: TRY004  (pydantic's)
+    return value
+
+
+def _as_day(value: Any) -> Any:
+    """Take a day as it is written; numbers would be read as seconds since 1970."""
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+        raise ValueError(f"must be a day, as in 2027-03-01, got {str(value)[:80]!r}")
+    return value
 
 
 def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -36,12 +52,18 @@ def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
+AssetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,199}$")]
+"""No dot: `release.drift` must be the drift of `release`."""
 ServerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,199}$")]
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\.[^\s\x00-\x1f\x7f]{1,256}$")]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 Level = Annotated[str, BeforeValidator(_as_text), Field(min_length=1, max_length=100)]
 Places = Annotated[tuple[Text, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-Amount_ = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_not_a_switch)]
+Amount_ = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[Number, Field(ge=0, le=1, allow_inf_nan=False)]
+Boost = Annotated[Number, Field(ge=-1, le=1, allow_inf_nan=False)]
+Day = Annotated[date, BeforeValidator(lambda v: v if isinstance(v, date) else _as_day(v))]
 
 
 class _Record(BaseModel):
@@ -60,6 +82,9 @@ class EnvReference(_Record):
     """A secret by reference: the name of the environment variable that holds it."""
 
     env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+_THIS_HOST = re.compile(r"localhost|127(\.\d{1,3}){1,3}|0\.0\.0\.0|\[?::1?\]?")
 
 
 class Server(_Record):
@@ -91,12 +116,14 @@ class Server(_Record):
     def where(self) -> str:
         """The host that it runs on: stated, else the URL's, else this one (`localhost`)."""
         if self.host is not None:
-            return self.host
-        if self.url is None:
+            host = self.host
+        elif self.url is None:
             return "localhost"
-        host = self.url.split("://", 1)[1].split("/", 1)[0].rsplit("@", 1)[-1]
-        host = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        return "localhost" if host in {"localhost", "127.0.0.1", "[::1]"} else host.lower()
+        else:
+            host = re.split(r"[/?#\\]", self.url.split("://", 1)[1])[0].rsplit("@", 1)[-1]
+            host = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        host = host.lower().rstrip(".")
+        return "localhost" if _THIS_HOST.fullmatch(host) else host
 
 
 class Amount(_Record):
@@ -161,9 +188,7 @@ class Asset(_Record):
     levels: Annotated[tuple[Level, ...], AfterValidator(_no_repeats)] | None = None
     start: Level | None = None
     drift: Rate | None = None
-    boosts: Mapping[str, Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]] = Field(
-        default_factory=dict
-    )
+    boosts: Mapping[str, Boost] = Field(default_factory=dict)
     wear: Rate | None = None
     caps: Mapping[Name, Level] = Field(default_factory=dict)
 
@@ -220,7 +245,7 @@ class Acceptance(_Record):
     """A drive granted on purpose: why, and until when."""
 
     why: Text
-    until: date
+    until: Day
 
 
 class Oversight(_Record):
@@ -239,8 +264,8 @@ class StatedGoal(_Record):
     A goal's utility of an outcome is the sum over its tasks, and must stay within 0 to 1.
     """
 
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    tasks: Mapping[Name, tuple[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)], ...]]
+    weight: Annotated[Number, Field(gt=0, allow_inf_nan=False)] = 1.0
+    tasks: Mapping[Name, tuple[Share, ...]]
 
 
 def _known_drive(value: str) -> str:
@@ -257,7 +282,7 @@ class Deployment(_Record):
     agent: Agent
     servers: Mapping[ServerName, Server]
     tools: Mapping[ToolName, Tool] = Field(default_factory=dict)
-    assets: Mapping[Name, Asset] = Field(default_factory=dict)
+    assets: Mapping[AssetName, Asset] = Field(default_factory=dict)
     authority: Authority = Authority()
     accepts: Mapping[Annotated[str, AfterValidator(_known_drive)], Acceptance] = Field(
         default_factory=dict

@@ -1,1 +1,1 @@
-"""Arrays in, arrays out: values, policies, occupancies, reachability, POWER; each with its error."""
+"""Arrays in, arrays out: values, policies, occupancies, reachability, POWER, with their errors."""

@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from corrigible.errors import DiscountError, WorldError
-from corrigible.world.record import Bools, Floats, Int64s, World
+from corrigible.world.record import Bools, Floats, Int32s, Int64s, World
 
 CACHED_PER_WORLD = 8
 
@@ -177,7 +177,7 @@ def _laid_out(
 
 
 def _solving_order(
-    world: World, moves: sparse.csr_matrix, row_state: Int64s, live: Bools
+    world: World, moves: sparse.csr_matrix, row_state: Int32s, live: Bools
 ) -> tuple[Int64s, Int64s]:
     """Live states so that each component comes after all that it leads to, and where each starts.
 
@@ -223,7 +223,8 @@ def _sinks_first(graph: sparse.csr_matrix, label: Int64s) -> Int64s:
             waits[nxt] -= 1
             if waits[nxt] == 0:
                 ready.append(nxt)
-    return rank[label]
+    sorted_rank: Int64s = rank[label]
+    return sorted_rank
 
 
 def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s) -> tuple[Lists, Lists]:

@@ -6,7 +6,7 @@ agent's own copy are looked at after the act.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -35,11 +35,43 @@ class CompiledWorld:
 
     world: World
     structure: Structure
-    tasks: tuple[str, ...]
+    codes: npt.NDArray[np.int64] = field(repr=False)  # [S]
+    step: "Step" = field(repr=False)
 
-    def mode_of_row(self) -> npt.NDArray[np.int32]:
-        """Return, for each row, the index of its mode in `structure.modes`, -1 for `wait`."""
-        return self.world.action - 1
+    def achieved(self) -> npt.NDArray[np.int64]:
+        """Return where each row leads if its act is achieved and nothing else happens `[R]`.
+
+        The state itself for `wait`; -1 where no such state is reachable (the act never succeeds,
+        or something else always happens).
+        """
+        world = self.world
+        states = np.repeat(np.arange(world.states), np.diff(world.rows))
+        reached = states.copy()
+        by_code = np.argsort(self.codes)
+        sorted_codes = self.codes[by_code]
+        phase, levels = self.step.split(self.codes)
+        for index, mode in enumerate(self.structure.modes):
+            rows = np.flatnonzero(world.action == index + 1)
+            at = states[rows]
+            codes = self.step.code(phase[at], self.step.changed(mode, levels[at]))
+            reached[rows] = _find(codes, sorted_codes, by_code)
+        return reached
+
+    def states_of(self, phase: npt.NDArray[np.int64], levels: Levels) -> npt.NDArray[np.int64]:
+        """Return the states with these phases `[N]` and levels `[N, V]`, -1 where unreachable."""
+        by_code = np.argsort(self.codes)
+        codes = self.step.code(phase.astype(np.int64), levels.astype(np.int64))
+        return _find(codes, self.codes[by_code], by_code)
+
+
+def _find(
+    codes: npt.NDArray[np.int64],
+    sorted_codes: npt.NDArray[np.int64],
+    by_code: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    place = np.minimum(np.searchsorted(sorted_codes, codes), len(sorted_codes) - 1)
+    found: npt.NDArray[np.int64] = np.where(sorted_codes[place] == codes, by_code[place], -1)
+    return found
 
 
 def compile_world(
@@ -55,12 +87,12 @@ def compile_world(
         ValueError: a rate is a range.
     """
     made = structure if structure is not None else structure_of(deployment)
-    step = _Step(deployment, made)
+    step = Step(deployment, made)
     explored = explore(step.radix, step.start(), step.expand, limit=limit)
-    return CompiledWorld(_world(step, explored), made, deployment.of_kind("task"))
+    return CompiledWorld(_world(step, explored), made, explored.codes, step)
 
 
-def _world(step: "_Step", explored: Explored) -> World:
+def _world(step: "Step", explored: Explored) -> World:
     phase, levels = step.split(explored.codes)
     tasks = [step.column[name] for name in step.tasks]
     radices = [len(step.structure.variables[c].levels) for c in tasks]
@@ -89,7 +121,7 @@ def _world(step: "_Step", explored: Explored) -> World:
     )
 
 
-def _outcome_names(step: "_Step", tasks: list[int]) -> tuple[str, ...]:
+def _outcome_names(step: "Step", tasks: list[int]) -> tuple[str, ...]:
     names = [""]
     for column in tasks:
         variable = step.structure.variables[column]
@@ -101,7 +133,7 @@ def _outcome_names(step: "_Step", tasks: list[int]) -> tuple[str, ...]:
     return tuple(names)
 
 
-class _Step:
+class Step:
     """The dynamics of one deployment, vectorised over states."""
 
     def __init__(self, deployment: Deployment, structure: Structure) -> None:
@@ -115,9 +147,7 @@ class _Step:
         )
         self.organs = {
             organ: [
-                self.column[n]
-                for n in deployment.of_kind(f"oversight/{organ}")
-                if n in self.column
+                self.column[n] for n in deployment.of_kind(f"oversight/{organ}") if n in self.column
             ]
             for organ in ("stop", "monitor", "approval", "goal")
         }
@@ -167,13 +197,13 @@ class _Step:
         if mode.change == "wear":
             worn = [self.column[name] for name in mode.wears if name in self.column]
             return held & (levels[:, worn] > 0).any(axis=1)
-        moved = self._changed(mode, levels)[:, column] != levels[:, column]
+        moved = self.changed(mode, levels)[:, column] != levels[:, column]
         for name in mode.wears:
             if name in self.column:
                 moved |= levels[:, self.column[name]] > 0
         return held & moved
 
-    def _changed(self, mode: Mode, levels: Levels) -> Levels:
+    def changed(self, mode: Mode, levels: Levels) -> Levels:
         """Return the levels after the mode's effect, wear aside."""
         assert mode.variable is not None  # noqa: S101  (modes that change nothing are left out)
         column, after = self.column[mode.variable], levels.copy()
@@ -208,9 +238,7 @@ class _Step:
         action = 0 if index is None else index + 1
         states = np.concatenate([np.flatnonzero(weight > 0) for weight, _, _ in operated])
         weights = np.concatenate([weight[weight > 0] for weight, _, _ in operated])
-        codes = np.concatenate(
-            [self.code(p, x)[weight > 0] for weight, p, x in operated]
-        )
+        codes = np.concatenate([self.code(p, x)[weight > 0] for weight, p, x in operated])
         return Branches(at[states], np.full(len(states), action), codes, weights)
 
     def _effects(self, levels: Levels, mode: Mode | None) -> list[tuple[Floats, Levels]]:
@@ -225,7 +253,7 @@ class _Step:
                 np.full(len(levels), self.rates["oversight.approval_rate"]), "approval_rate", levels
             )
             success *= np.where(self._intact("approval", levels), asked, 1.0)
-        done = [(success, self._changed(mode, levels))]
+        done = [(success, self.changed(mode, levels))]
         for name in mode.wears:
             if name in self.column:
                 done = [b for branch in done for b in self._worn(name, mode, *branch)]
@@ -242,9 +270,7 @@ class _Step:
         wear = self.rates[f"assets.{name}.wear"]
         return [(weight * wear, worn), (weight * (1.0 - wear), levels)]
 
-    def _drift(
-        self, before: Levels, weight: Floats, levels: Levels
-    ) -> list[tuple[Floats, Levels]]:
+    def _drift(self, before: Levels, weight: Floats, levels: Levels) -> list[tuple[Floats, Levels]]:
         """Let each task fall back to its lowest level, independently."""
         branches = [(weight, levels)]
         for name in self.tasks:

@@ -117,15 +117,21 @@ def concrete(deployment: Deployment, rates: Mapping[str, float]) -> Deployment:
 
 
 def structure_of(
-    deployment: Deployment, weights: Mapping[str, Mapping[str, float]] | None = None
+    deployment: Deployment,
+    weights: Mapping[str, Mapping[str, float]] | None = None,
+    *,
+    keep: Iterable[str] = (),
 ) -> Structure:
     """Return the variables and modes of a deployment.
+
+    `keep`: assets to keep as variables though nothing reads them (bystanders, to see what is
+    left behind on them).
 
     `weights`: mode name -> its weights, for rules that read them; None compiles the world as if
     such conditions were not there (they then neither deny nor ask for approval).
     """
     modes = _merged(_modes(deployment, weights or {}))
-    kept = _kept_variables(deployment, modes)
+    kept = _kept_variables(deployment, modes) | set(keep)
     inside = tuple(m for m in modes if m.variable in kept)
     order = [name for name in deployment.assets if name in kept]
     order += [flag for flag in (COPY, SCHEDULE) if any(m.variable == flag for m in inside)]

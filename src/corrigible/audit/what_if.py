@@ -1,0 +1,58 @@
+"""What if a rate were another: shares recomputed on the same goals, each world solved once."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from corrigible.audit.incentives import PAYS
+from corrigible.audit.setting import Question, Setting
+from corrigible.deployment.records import Deployment
+
+GOALS = 128
+"""Goals in each comparison: the same ones everywhere, so differences are not sampling noise."""
+
+
+class WhatIf:
+    """Shares of goals for which drives pay, at rates near those audited; remembers each."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        rates: Mapping[str, float],
+        question: Question,
+        keys: Mapping[str, frozenset[str]],
+    ) -> None:
+        """`rates`: where every range stands; `keys`: the sets of drives asked about."""
+        self.deployment, self.question = deployment, question
+        self.rates, self.keys = dict(rates), dict(keys)
+        self._settings: dict[tuple[str, float], Setting] = {}
+        self._values: dict[tuple[str, float, frozenset[str]], np.ndarray] = {}
+
+    def stated(self, path: str) -> float:
+        """The rate where it stands now."""
+        return self.rates.get(path, self.deployment.rates()[path].low)
+
+    def shares(self, path: str, value: float, keys: Iterable[str] | None = None) -> dict[str, float]:
+        """Return the share for each key with the rate at `path` set to `value`."""
+        wanted = list(self.keys if keys is None else keys)
+        whole = self._at_start(path, value, frozenset())
+        found = {}
+        for key in wanted:
+            without = self._at_start(path, value, self.keys[key])
+            found[key] = float((whole - without > PAYS).mean())
+        return found
+
+    def _at_start(self, path: str, value: float, drives: frozenset[str]) -> np.ndarray:
+        known = (path, value, drives)
+        if known not in self._values:
+            setting = self._setting(path, value)
+            goals = self.question.goals(setting.deployment, GOALS, 0)
+            solved = setting.solve(goals, drives)
+            self._values[known] = solved.values[setting.world.initial].copy()
+        return self._values[known]
+
+    def _setting(self, path: str, value: float) -> Setting:
+        if (path, value) not in self._settings:
+            rates = self.rates | {path: value}
+            self._settings = {(path, value): Setting(self.deployment, rates, self.question)}
+        return self._settings[path, value]

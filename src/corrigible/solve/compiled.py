@@ -1,0 +1,37 @@
+"""Loads the compiled kernels when first called for, so that importing the solver stays quick."""
+
+from importlib import import_module
+from types import ModuleType
+
+from corrigible.errors import MissingExtraError
+
+
+def kernels() -> ModuleType:
+    """The kernels over many goals, `solve.kernels`.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
+    return _module("corrigible.solve.kernels")
+
+
+def chains() -> ModuleType:
+    """The kernels over fixed policies, `solve.chains`.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
+    return _module("corrigible.solve.chains")
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in {"numba", "llvmlite"}:
+            raise
+        raise MissingExtraError(
+            f"solving a world needs {missing!r}, which is not installed; "
+            "pip install 'corrigible[audit]'"
+        ) from error
