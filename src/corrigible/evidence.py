@@ -285,6 +285,9 @@ def record_json(record: Record) -> str:
     return _canonical({**record._plain(), "id": record.id})  # noqa: SLF001  (this module's own)
 
 
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
 def parse_record(text: str) -> Record:
     """Return the record that `record_json` wrote.
 
@@ -297,7 +300,7 @@ def parse_record(text: str) -> Record:
         record = _built(plain)
     except EvidenceError as error:
         raise EvidenceError(f"record {id_} breaks a rule: {error}") from error
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except _UNREADABLE as error:
         raise EvidenceError(f"must be one record in JSON, got {str(text)[:80]!r}") from error
     if record_json(record) != text:
         raise EvidenceError(
@@ -534,9 +537,9 @@ def _connected(path: Path, read_only: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         file.close()
         left = path.with_name(f"{path.name}-wal").exists()  # records that would be missed
-        if left or "unable to open" not in str(error):
+        if left or not re.search("unable to open|readonly", str(error)):
             raise
-        # The folder cannot be written, so nobody writes there and nothing has to be locked.
+        # No log and no writing here: the file is whole, and there is nobody to lock out.
         return sqlite3.connect(f"{uri}?immutable=1", isolation_level=None, uri=True)
     return file
 

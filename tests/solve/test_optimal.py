@@ -196,7 +196,7 @@ def test_a_goal_that_is_not_finite_does_not_stop_the_others():
     solution = optimal_values(world, goals, discount=0.9)
     assert solution.status == (Status.CONVERGED, Status.NOT_FINITE, Status.CONVERGED)
     assert np.isnan(solution.values[:, 1]).all()
-    with pytest.raises(NotSolvedError, match="goal 1 must be solved .* got bound inf"):
+    with pytest.raises(NotSolvedError, match=r"goal 1 must be solved .* got bound inf"):
         solution.check()
 
 

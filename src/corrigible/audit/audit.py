@@ -435,8 +435,8 @@ class AuditRun:
             self.deployment,
             main.setting.rates,
             self.question,
-            asked,
-            self.options.limit,
+            drives=asked,
+            limit=self.options.limit,
             break_even=edges.get(JOINT, {}),
             progress=lambda: self.tell("fixes"),
         )

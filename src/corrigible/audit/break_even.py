@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 
 from corrigible.audit.what_if import WhatIf
 
-_PRECISION = 0.01
+_PRECISION = {"oversight.detection": 0.01, "oversight.approval_rate": 0.01,
+              "oversight.stop_rate": 0.001}  # fmt: skip
 _GRID = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 STRICTER: Mapping[str, int] = {
@@ -24,7 +25,9 @@ def break_even(
     limit: float,
     progress: Callable[[], None] | None = None,
 ) -> dict[str, dict[str, float | None]]:
-    """Return, for each key and rate, where its share falls to `limit` or below, to 0.01.
+    """Return, for each key and rate, where its share falls to `limit` or below.
+
+    To within 0.01, a stop rate to within 0.001.
 
     From there on, every stricter value tried stays within the limit (a share need not fall
     evenly).  None: no value tried brings it within.
@@ -58,11 +61,11 @@ def _edge(
             outside = value
             break
     if inside is None or outside is None:
-        return inside
-    while abs(outside - inside) > _PRECISION:
-        middle = round((inside + outside) / 2, 4)
+        return round(inside, 4)
+    while abs(outside - inside) > _PRECISION[path]:
+        middle = round((inside + outside) / 2, 5)
         if what_if.shares(path, middle, (key,))[key] <= limit:
             inside = middle
         else:
             outside = middle
-    return inside
+    return round(inside, 4)

@@ -4,6 +4,7 @@ Edits that take acts away are tried by removing rows of the compiled world; the 
 levels, authority) by compiling the edited deployment.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -64,9 +65,9 @@ def find_fixes(
     deployment: Deployment,
     rates: Mapping[str, float],
     question: Question,
+    *,
     drives: frozenset[str],
     limit: float,
-    *,
     break_even: Mapping[str, float | None],
     progress: Callable[[], None] | None = None,
 ) -> Fixes:
@@ -75,7 +76,9 @@ def find_fixes(
     Sets are tried by size, one edit first, and no superset of a set that works: exact up to the
     size reached, for the edits that are listed, while `MOST_TRIALS` last; then one greedy set.
     """
-    search = _Search(deployment, dict(rates), question, drives, limit, progress)
+    search = _Search(
+        deployment, dict(rates), question, drives=drives, limit=limit, progress=progress
+    )
     edits = list(_edits(search.base, deployment, rates, drives, break_even))
     found, size, whole = search.by_size(edits)
     method = f"exact: every set of up to {size} of {len(edits)} edits was tried"
@@ -85,8 +88,11 @@ def find_fixes(
     elif not whole:
         method = f"sets of up to {size} of {len(edits)} edits; not every set of {size} was tried"
     ordered = sorted(
-        found, key=lambda f: (round(-f.task_value, 4), round(f.approvals_per_run, 2), len(f.edits))
-    )
+        found,
+        key=lambda f: (
+            round(max(0.0, -f.task_value), 3), round(f.approvals_per_run, 1), len(f.edits)
+        ),
+    )  # fmt: skip
     return Fixes(tuple(ordered[:MOST_FIXES]), method, search.trials)
 
 
@@ -98,6 +104,7 @@ class _Search:
         deployment: Deployment,
         rates: dict[str, float],
         question: Question,
+        *,
         drives: frozenset[str],
         limit: float,
         progress: Callable[[], None] | None,
@@ -116,17 +123,19 @@ class _Search:
         found: list[Fix] = []
         working: list[frozenset[int]] = []
         for size in range(1, LARGEST_SET + 1):
+            settled: set[str] = set()
             for chosen in combinations(range(len(edits)), size):
                 if any(small <= set(chosen) for small in working):
                     continue
                 picked = [edits[i] for i in chosen]
                 kinds = [e.excludes for e in picked if e.excludes]
-                if len(kinds) != len(set(kinds)):
-                    continue
+                if len(kinds) != len(set(kinds)) or settled & set(kinds):
+                    continue  # two values of one rate, or a stricter one than already works
                 if self.trials >= MOST_TRIALS:
                     return found, size, False
                 if self.share(picked).high <= self.limit:
                     working.append(frozenset(chosen))
+                    settled |= set(kinds) if size == 1 else set()
                     found.append(self.fix(picked))
             if found:
                 return found, size, True
@@ -289,8 +298,11 @@ def _caps(base: Setting, deployment: Deployment, drives: frozenset[str]) -> Iter
     }
     for name in sorted(climbed):
         scale = deployment.assets[name].scale
-        for size in range(2, len(scale)):
+        capped = [a.caps[name] for a in deployment.assets.values() if name in a.caps]
+        for size in range(len(scale) - 1, 1, -1):  # the mildest first
             kept = scale[:size]
+            if not set(capped) <= set(kept):
+                break
             yield Edit(
                 f"assets.{name}.levels: [{', '.join(kept)}]",
                 change=_capping(name, kept),
@@ -318,8 +330,8 @@ def _oversight(
 ) -> Iterator[Edit]:
     now = rates.get("oversight.detection", deployment.rates()["oversight.detection"].low)
     needed = break_even.get("detection")
-    tried = {0.9, 0.99} | ({needed} if needed is not None else set())
-    for value in sorted(v for v in tried if v > now):
+    tried = {0.9, 0.99} | ({math.ceil(needed * 100) / 100} if needed is not None else set())
+    for value in sorted(v for v in tried if v > now):  # the mildest first
         yield Edit(
             f"oversight.detection: {value:g}",
             change=_setting_rate("oversight.detection", value),

@@ -5,7 +5,7 @@ difference, over goals sampled in batches until every share is known as well as 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -146,9 +146,10 @@ class Incentives:
     def advantage(self, key: str, *, guarded: bool = False) -> Estimate:
         """Return the mean advantage over all goals, in units of return."""
         gains = (self.residual_gains if guarded else self.gains)[key]
-        return mean_estimate(
+        found = mean_estimate(
             float(gains.sum()), float((gains**2).sum()), len(gains), slack=self.error
         )
+        return replace(found, low=max(0.0, found.low or 0.0))  # no act is worse than none
 
     def power(self) -> Floats:
         """Return POWER of every state `[S]`, over the goals sampled (Turner et al. 2021)."""

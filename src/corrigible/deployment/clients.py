@@ -276,3 +276,40 @@ def _kind(value: Any) -> str:
     if value == "":
         return "empty text"
     return kinds.get(type(value), "a number")
+
+
+def specs_of_manifest(servers: Mapping[str, Mapping[str, Any]]) -> tuple[ServerSpec, ...]:
+    """Return the servers of a manifest that can be listed: those with a command or an address.
+
+    `servers`: the manifest's section as plain values, checked before.  `auth` goes as a bearer
+    token; every value is read from the environment when the server is listed.
+    """
+    found = []
+    for name, entry in servers.items():
+        if not (entry.get("command") or entry.get("url")):
+            continue
+        headers = [*_by_reference(entry.get("headers"))]
+        if auth := entry.get("auth"):
+            variable = auth["env"]
+            text = f"Bearer ${{{variable}}}"
+            headers.append(Given("Authorization", variable, literal=False, text=text))
+        command = entry.get("command")
+        found.append(
+            ServerSpec(
+                name=name,
+                command=tuple(command) if command else None,
+                url=entry.get("url"),
+                transport="stdio" if command else "http",
+                env=tuple(_by_reference(entry.get("env"))),
+                headers=tuple(headers),
+                cwd=entry.get("cwd"),
+            )
+        )
+    return tuple(found)
+
+
+def _by_reference(section: Mapping[str, Mapping[str, str]] | None) -> list[Given]:
+    return [
+        Given(name, held["env"], literal=False, text=f"${{{held['env']}}}")
+        for name, held in (section or {}).items()
+    ]

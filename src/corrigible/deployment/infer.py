@@ -392,7 +392,7 @@ _HOLDERS = (
 
 def _templates(at: Sequence[str]) -> tuple[str, ...]:
     """Templates of the places: what holds comes before what is held, `{owner}/{repo}/{path}`."""
-    usable = [name for name in at if re.fullmatch(r"[^{}\s]{1,100}", name)]
+    usable = [name for name in at if re.fullmatch(r"[\w$.-]{1,100}", name)]
     holders = [
         name for pattern in _HOLDERS for name in usable if re.fullmatch(pattern, _spoken(name))
     ]

@@ -175,7 +175,7 @@ def _validate(
         try:
             deployment = records.Deployment.model_validate(data)
         except ValidationError as error:
-            paths = set()
+            paths: set[Path_] = set()
             for item in error.errors(include_url=False):
                 path = tuple(item["loc"])
                 draft_gap = item["type"] == "missing" and any(

@@ -3,29 +3,33 @@
 A place is text that a server understands: a path, a job's name, an address.  Two texts that a
 server would take for one place must be one value here, so places are compared in canonical form:
 percent-escapes decoded, `.` and `..` resolved, doubled slashes closed, `~` and relative paths
-made whole, case folded where the server's file system ignores it.
+made whole, case folded where the server's file system ignores it.  A text that two servers would
+resolve to two places (one decodes `%2f` before it resolves `..`, the other after) has none.
 
 Patterns are globs: `*` is any text within one segment, `**` any text at all, `?` one character
-of a segment.  What a server then opens for a place (links, races) is the server's affair.
+of a segment; a whole segment `**` may be no segment, so that `/srv/**` covers `/srv` too.  What
+a server then opens for a place (links, races) is the server's affair.
 """
 
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import unquote
 
 from corrigible.deployment.records import Server
 
 Pattern = tuple[str, ...]
-"""A compiled pattern: literal characters, and the three wildcards below."""
+"""A compiled pattern: literal characters, and the wildcards below, which are longer than one."""
 
-_ALL, _STAR, _ONE = "**", "*", "?"
-_WILD = (_ALL, _STAR, _ONE)
+_ALL, _STAR, _ONE = "**", "[*]", "[?]"
+_BELOW = "/**"  # nothing, or a slash and what the `_ALL` behind it takes
+_WILD = {_ALL, _STAR, _ONE, _BELOW}
 _OTHER = "\x00"  # stands for every character that no pattern names; no canonical place holds it
+_OPEN = "\ufdd0"  # stands for an open argument on its way through `canonical`; no character
 _MOST_DECODINGS = 5
 _LONGEST = 4096
+_MOST_STATES = 20_000
 
 
 class PlaceError(ValueError):
@@ -36,47 +40,97 @@ def canonical(place: str, server: Server) -> str:
     """Return the canonical form of a place on `server`.
 
     Raises:
-        PlaceError: control characters, endless escapes, a `~` of unknown home, or a relative
-            place that climbs out of its root: it must be taken to be anywhere.
+        PlaceError: control characters, endless escapes, a `~` of unknown home, a relative place
+            that climbs out of its root, or one that servers resolve differently: it must be
+            taken to be anywhere.
     """
-    text = _decoded(place)
+    readings = _readings(place)
+    text = readings[-1]
     if len(text) > _LONGEST:
         raise PlaceError(f"is longer than {_LONGEST} characters")
-    if any(unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} for c in text):
+    if any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} for c in text):
         raise PlaceError(f"holds a control or an invisible character: {text[:80]!r}")
-    text = unicodedata.normalize("NFC", text).replace("\\", "/")
-    text = re.sub(r"^file://(localhost)?(?=/)", "", text, flags=re.IGNORECASE)
-    if server.case == "insensitive":
-        text = text.casefold()
-    scheme = re.match(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*", text)
-    head, rest = (scheme[0].lower(), text[scheme.end() :]) if scheme else ("", text)
-    if not head and rest.startswith("~"):
-        rest = _home(rest, server)
-    if not head and not rest.startswith("/") and server.root is not None and rest:
-        root = server.root.casefold() if server.case == "insensitive" else server.root
-        rest = f"{root}/{rest}"
-    return head + _resolved(rest)
+    resolved = _resolved(text, server)
+    if ".." in text:
+        for earlier in readings[:-1]:
+            if _resolved(_readings(_resolved(earlier, server))[-1], server) != resolved:
+                raise PlaceError("holds `..` beside an escape or a backslash: it can be two places")
+    return resolved
 
 
-def _decoded(place: str) -> str:
+def _readings(place: str) -> list[str]:
+    """Return what a place may be read as: as it is, decoded once and more, with plain slashes."""
+    if len(place) > _LONGEST * 3:
+        raise PlaceError(f"is longer than {_LONGEST} characters")
+    readings = [place]
     for _ in range(_MOST_DECODINGS):
-        decoded = unquote(place, errors="replace")
-        if decoded == place:
-            return place
-        place = decoded
+        try:
+            decoded = unquote(readings[-1], errors="strict")
+        except UnicodeDecodeError:
+            raise PlaceError("is percent-encoded, and not as UTF-8") from None
+        if decoded == readings[-1]:
+            return [*readings, decoded.replace("\\", "/")]
+        readings.append(decoded)
     raise PlaceError("is percent-encoded over and over")
 
 
-def _home(text: str, server: Server) -> str:
-    user, slash, rest = text.partition("/")
-    if user != "~" or server.home is None:
-        raise PlaceError(f"starts at the home {user!r}, which the manifest does not state")
-    return f"{server.home}{slash}{rest}"
+_URL = re.compile(r"(https?|wss?|ftp):/*([^/?#]*)([^?#]*)([^#]*)", re.IGNORECASE | re.DOTALL)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
+_DRIVE = re.compile(r"[A-Za-z]:(?=/|$)")
+_FILE = re.compile(r"file:(//(localhost)?)?(?=/)", re.IGNORECASE)
+_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443", "ftp": ":21"}
 
 
-def _resolved(text: str) -> str:
-    """Resolve `.`, `..` and doubled slashes by text alone."""
-    absolute = text.startswith("/")
+def _resolved(text: str, server: Server) -> str:
+    """Make a decoded place whole and resolve it, by text alone."""
+    text = _FILE.sub("", _folded(text, server), count=1) if _FILE.match(text) else _folded(text, server)
+    root, home = (
+        None if place is None else _folded(_readings(place)[-1], server).rstrip("/")
+        for place in (server.root, server.home)
+    )
+    drives = bool(_DRIVE.match(f"{root or ''}/") or _DRIVE.match(f"{home or ''}/"))
+    if text.startswith("~"):
+        user, slash, rest = text.partition("/")
+        if user != "~" or home is None:
+            raise PlaceError(f"starts at the home {user!r}, which the manifest does not state")
+        text = f"{home}{slash}{rest}" or "/"
+    elif root is not None and not _is_whole(text, drives=drives):
+        text = f"{root}/{text}"
+    if url := _URL.fullmatch(text) or _URL.match(text):
+        return _resolved_url(url)
+    head = _SCHEME.match(text) or (_DRIVE.match(text) if drives else None)
+    if head is None:
+        resolved = _steps(text, absolute=text.startswith("/"))
+        if not resolved.startswith("/") and (resolved.startswith("~") or _is_whole(resolved)):
+            raise PlaceError("is another place once it is resolved")
+        return resolved
+    colon = head[0].find(":")
+    scheme = head[0][:colon].lower() + head[0][colon:]
+    return scheme + _steps(text[head.end() :], absolute=True).rstrip("/")
+
+
+def _folded(text: str, server: Server) -> str:
+    if server.case == "insensitive":
+        text = unicodedata.normalize("NFD", text).casefold()
+        text = unicodedata.normalize("NFD", text).casefold()
+    return unicodedata.normalize("NFC", text)
+
+
+def _is_whole(text: str, *, drives: bool = False) -> bool:
+    """Whether a place says by itself where it starts."""
+    forms = (_URL, _SCHEME, _FILE, *((_DRIVE,) if drives else ()))
+    return text.startswith("/") or any(form.match(text) for form in forms)
+
+
+def _resolved_url(url: re.Match[str]) -> str:
+    """Write a web address as its server gets it: no user, no usual port, no fragment."""
+    scheme, host, path, query = url[1].lower(), url[2], url[3], url[4]
+    host = host.rpartition("@")[2].lower().removesuffix(_PORTS[scheme]).rstrip(".")
+    return f"{scheme}://{host}{_steps(path, absolute=True)}{query}"
+
+
+def _steps(text: str, *, absolute: bool) -> str:
+    """Resolve `.`, `..` and doubled slashes."""
     kept: list[str] = []
     for part in text.split("/"):
         if part in {"", "."}:
@@ -90,9 +144,21 @@ def _resolved(text: str) -> str:
     return ("/" if absolute else "") + "/".join(kept)
 
 
+# -- patterns ------------------------------------------------------------------------------
+
+ANYWHERE: Pattern = (_ALL,)
+
+
 def pattern_of(glob: str, server: Server) -> Pattern:
     """Compile a glob over places of `server`.  Raises PlaceError as `canonical` does."""
-    return _tokens(canonical(glob, server))
+    return _compiled(canonical(glob, server))
+
+
+def _compiled(text: str) -> Pattern:
+    tokens: list[str] = []
+    for found in re.findall(r"/\*\*(?=/|$)|\*\*|\*|\?|.", text, flags=re.DOTALL):
+        tokens += {"/**": [_BELOW, _ALL], "*": [_STAR], "?": [_ONE]}.get(found, [found])
+    return tuple(tokens)
 
 
 def template_pattern(template: str, server: Server, values: dict[str, str] | None = None) -> Pattern:
@@ -101,16 +167,21 @@ def template_pattern(template: str, server: Server, values: dict[str, str] | Non
     Raises:
         PlaceError: once filled, it has no canonical form.
     """
-    known = values or {}
-    open_ = [name for name in arguments_of(template) if name not in known]
-    text = re.sub(r"\{([^{}]+)\}", lambda m: known.get(m[1], m[0]), template)
-    if not open_:
+    read = arguments_of(template)
+    known = {name: text for name, text in (values or {}).items() if name in read}
+    text = re.sub(r"\{([^{}]+)\}", lambda m: known.get(m[1], _OPEN), template)
+    if _OPEN in template or any(_OPEN in value for value in known.values()):
+        raise PlaceError("holds U+FDD0, which is no character")
+    for name, value in known.items():
+        if value.startswith(("/", "\\", "~")) and not template.startswith(f"{{{name}}}"):
+            raise PlaceError(f"has {name} start anew behind other text: it can be two places")
+    if _OPEN not in text:
         return tuple(canonical(text, server))
-    if any(".." in value or "%" in value or "~" in value for value in known.values()):
-        raise PlaceError("is only partly known and holds `..`, `%` or `~`")
-    # Each open argument goes through `canonical` as one private-use character.
-    marked = re.sub(r"\{([^{}]+)\}", "\ue000", text)
-    return tuple(_ALL if c == "\ue000" else c for c in canonical(marked, server))
+    if any(mark in value for value in known.values() for mark in ("..", "%", "~", "\\")):
+        raise PlaceError("is only partly known and holds `..`, `%`, `~` or a backslash")
+    if text.startswith(_OPEN):  # what stands there may start anywhere
+        server = server.model_copy(update={"root": None})
+    return tuple(_ALL if c == _OPEN else c for c in canonical(text, server))
 
 
 def arguments_of(template: str) -> tuple[str, ...]:
@@ -118,16 +189,16 @@ def arguments_of(template: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\{([^{}]+)\}", template))
 
 
-def _tokens(text: str) -> Pattern:
-    return tuple(re.findall(r"\*\*|\*|\?|.", text, flags=re.DOTALL))
-
-
 def literal(pattern: Pattern) -> str | None:
     """Return the one place that a pattern stands for, or None if it has a wildcard."""
     return None if any(token in _WILD for token in pattern) else "".join(pattern)
 
 
-ANYWHERE: Pattern = (_ALL,)
+def below(pattern: Pattern) -> Pattern:
+    """Return the pattern of the places that `pattern` fits and of all that lies under them."""
+    if pattern and pattern[-1] == _ALL:
+        return pattern
+    return ANYWHERE if pattern in {(), ("/",)} else (*pattern, _BELOW, _ALL)
 
 
 def overlap(*patterns: Pattern) -> bool:
@@ -135,52 +206,78 @@ def overlap(*patterns: Pattern) -> bool:
     return find_place(tuple(patterns), ()) is not None
 
 
-@lru_cache(maxsize=65_536)
+_Positions = frozenset[int]
+_State = tuple[_Positions, ...]
+
+
+@lru_cache(maxsize=8192)
 def find_place(all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...]) -> str | None:
     """Return a shortest text that fits every pattern of `all_of` and none of `none_of`, or None.
 
     Exact: the patterns' automata are walked together, breadth first, each as the set of
     positions that it can be at.  A character that no pattern names shows as a NUL.
+
+    Raises:
+        PlaceError: the patterns hold so many wildcards that the walk would not end soon.
     """
     patterns = all_of + none_of
-    alphabet = {token for p in patterns for token in p if token not in _WILD} | {"/", _OTHER}
-    letters = sorted(alphabet)
     first = tuple(_closed(p, {0}) for p in patterns)
     seen = {first}
-    queue: deque[tuple[tuple[frozenset[int], ...], str]] = deque([(first, "")])
+    queue: deque[tuple[_State, str]] = deque([(first, "")])
     while queue:
         at, text = queue.popleft()
         ends = [len(p) in here for p, here in zip(patterns, at, strict=True)]
         if all(ends[: len(all_of)]) and not any(ends[len(all_of) :]):
             return text
-        for letter in letters:
-            after = tuple(
-                _step(p, here, letter) for p, here in zip(patterns, at, strict=True)
-            )
-            if all(after[: len(all_of)]) and after not in seen:
-                seen.add(after)
-                queue.append((after, text + letter))
+        for letter in _letters(patterns, at):
+            after = tuple(_step(p, here, letter) for p, here in zip(patterns, at, strict=True))
+            if after in seen or not all(after[: len(all_of)]):
+                continue
+            if any(map(_takes_all, none_of, after[len(all_of) :])):
+                continue
+            if len(seen) >= _MOST_STATES:
+                raise PlaceError("holds too many wildcards to be compared with the others")
+            seen.add(after)
+            queue.append((after, text + letter))
     return None
 
 
-def _closed(pattern: Pattern, positions: set[int]) -> frozenset[int]:
-    closed = set(positions)
+def _letters(patterns: tuple[Pattern, ...], at: _State) -> list[str]:
+    """Return the characters that make a difference here; every other one is as `_OTHER`."""
+    named = {p[i] for p, here in zip(patterns, at, strict=True) for i in here if i < len(p)}
+    return sorted((named - _WILD) | {"/", _OTHER})
+
+
+def _takes_all(pattern: Pattern, positions: _Positions) -> bool:
+    """Whether the pattern fits however the text goes on."""
+    return len(pattern) - 1 in positions and pattern[-1] == _ALL
+
+
+def _closed(pattern: Pattern, positions: set[int]) -> _Positions:
+    """Add the positions reached for nothing; drop what a `**` further on takes as well."""
+    closed: set[int] = set()
+    last_all = -1
     for position in sorted(positions):
         here = position
-        while here < len(pattern) and pattern[here] in {_ALL, _STAR}:
-            here += 1
+        while here not in closed:
             closed.add(here)
-    return frozenset(closed)
+            token = pattern[here] if here < len(pattern) else ""
+            if token == _ALL:
+                last_all = max(last_all, here)
+            if token not in {_ALL, _STAR, _BELOW}:
+                break
+            here += 2 if token == _BELOW else 1
+    return frozenset(position for position in closed if position >= last_all)
 
 
-def _step(pattern: Pattern, positions: frozenset[int], letter: str) -> frozenset[int]:
+def _step(pattern: Pattern, positions: _Positions, letter: str) -> _Positions:
     after: set[int] = set()
     for position in positions:
-        if position == len(pattern):
-            continue
-        token = pattern[position]
+        token = pattern[position] if position < len(pattern) else ""
         if token == _ALL or (token == _STAR and letter != "/"):
             after.add(position)
         elif token == letter or (token == _ONE and letter != "/"):
             after.add(position + 1)
-    return _closed(pattern, after)
+        elif token == _BELOW and letter == "/":
+            after.add(position + 1)
+    return _closed(pattern, after) if after else frozenset()

@@ -185,7 +185,7 @@ def _checked_policies(
             f"got the shape {list(policies.shape)!r}"
         )
     live = live_states(world, boundary)
-    rows = np.ascontiguousarray(policies.T, dtype=np.int64)
+    rows = np.array(policies.T, dtype=np.int64, order="C")  # a copy: see _Sums
     inside = (rows >= world.rows[:-1]) & (rows < world.rows[1:])
     usable = usable_rows(world, available, live)
     good = inside & usable[np.clip(rows, 0, len(usable) - 1)]
@@ -210,7 +210,11 @@ def _mean(world: World, rows: Int64s, discount: float, boundary: Boundary | None
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Which discounted sums are wanted."""
+    """Which discounted sums are wanted.
+
+    What the kernels get is always a fresh, writable, C-ordered copy: for numba a read-only array
+    is another type, and would have it compile everything again.
+    """
 
     discount: float
     reward: Floats  # [S, M], each to be added up in units of itself
@@ -230,7 +234,7 @@ def _mean_sums(world: World, rows: Int64s, sums: _Sums) -> Floats:
     solved = np.zeros(len(rows), dtype=np.bool_)
     chain = (world.entries, world.successor, world.probability)
     earned = (1 - sums.discount) * sums.reward
-    fixed = np.ascontiguousarray(sums.fixed, dtype=np.float64)
+    fixed = np.array(sums.fixed, dtype=np.float64, order="C")
     discount = float(sums.discount)
     kernel.mean_sums(rows, sums.live, chain, discount, earned, fixed, totals, solved)
     total: Floats = totals.sum(axis=0)
@@ -246,8 +250,8 @@ def _paired_sums(world: World, rows: Int64s, sums: _Sums) -> Floats:
     result = np.empty(rows.shape)
     solved = np.zeros(len(rows), dtype=np.bool_)
     chain = (world.entries, world.successor, world.probability)
-    earned = np.ascontiguousarray((1 - sums.discount) * sums.reward.T)
-    fixed = np.ascontiguousarray(sums.fixed.T, dtype=np.float64)
+    earned = np.array((1 - sums.discount) * sums.reward.T, order="C")
+    fixed = np.array(sums.fixed.T, dtype=np.float64, order="C")
     discount = float(sums.discount)
     chains().paired_sums(rows, sums.live, chain, discount, earned, fixed, result, solved)
     for policy in np.flatnonzero(~solved):

@@ -284,8 +284,6 @@ def _kept_variables(deployment: Deployment, modes: list[Mode]) -> set[str]:
     kept = set(deployment.of_kind("task"))
     for kind in ("oversight/stop", "oversight/monitor", "oversight/goal"):
         kept |= set(deployment.of_kind(kind))
-    if any(mode.verdict == "approve" for mode in modes):
-        kept |= set(deployment.of_kind("oversight/approval"))
     kept |= {COPY, SCHEDULE}
     while True:
         more = {n for n, a in assets.items() if n not in kept and _is_read(a, kept, modes, n)}
@@ -297,10 +295,13 @@ def _kept_variables(deployment: Deployment, modes: list[Mode]) -> set[str]:
 def _is_read(asset: Asset, kept: set[str], modes: list[Mode], name: str) -> bool:
     if any(capped in kept for capped in asset.caps):
         return True
+    inside = [mode for mode in modes if mode.variable in kept]
+    if asset.kind == "oversight/approval" and any(mode.verdict == "approve" for mode in inside):
+        return True
     boosted = {key.partition(".")[0] for key, by in asset.boosts.items() if by != 0}
     if boosted & (kept | set(RATES_OF_OVERSIGHT)):
         return True
-    return any(name in mode.requires for mode in modes if mode.variable in kept)
+    return any(name in mode.requires for mode in inside)
 
 
 def _variable(deployment: Deployment, name: str, modes: list[Mode]) -> Variable:

@@ -221,7 +221,7 @@ def _frozen(name: str, value: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDA
         place = np.argwhere(array != given)[0].tolist()
         raise WorldError(
             f"{name}{place!r} must be a whole number that fits {np.dtype(dtype).name}, "
-            f"got {given[tuple(place)]!r}"
+            f"got {given[tuple(place)].item()!r}"
         )
     array.flags.writeable = False
     return array

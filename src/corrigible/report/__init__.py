@@ -1,0 +1,1 @@
+"""Evidence in; text, tables and JSON out.  Computes nothing."""

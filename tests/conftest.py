@@ -1,0 +1,15 @@
+"""What every test shares: how Hypothesis searches."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("people", deadline=None)
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ci" if os.environ.get("CI") else "people")
