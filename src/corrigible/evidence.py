@@ -16,7 +16,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from numbers import Integral, Real
@@ -125,8 +125,8 @@ def mean_estimate(values_sum: float, squares_sum: float, n: int, *, slack: float
     if n < 2:  # noqa: PLR2004  (two values have a spread, one has none)
         return not_measured(n)
     squares_about_mean = squares_sum - values_sum * values_sum / n
-    rounding = 1e-9 * abs(squares_sum)
-    _require(squares_about_mean >= -rounding, "(sum, squares, n)", "of n values", (*sums[:2], n))
+    possible = squares_about_mean >= -1e-9 * squares_sum  # as far as rounding goes
+    _require(possible, "(sum, squares, n)", "the sums of n numbers", (*sums[:2], n))
     mean = values_sum / n
     half = _NORMAL * math.sqrt(max(squares_about_mean, 0.0) / (n - 1) / n) + slack
     widened = f", ± {slack:.2g} of the solver" if slack else ""
@@ -203,7 +203,7 @@ class Digests:
     agent: str | None = None
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
+        for name in self.__dataclass_fields__:
             digest = getattr(self, name)
             if digest is None and name in {"lock", "agent"}:
                 continue
@@ -276,8 +276,15 @@ class Record:
         return "sha256:" + hashlib.sha256(_canonical(self._plain()).encode()).hexdigest()
 
     def _plain(self) -> dict[str, Any]:
-        plain = asdict(self)
-        return {**plain, "made": self.made.isoformat(), "expires": self.expires.isoformat()}
+        return {name: _plain_value(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def _plain_value(value: object) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [vars(item) for item in value]
+    return vars(value) if isinstance(value, Estimate | Digests) else value
 
 
 def record_json(record: Record) -> str:
@@ -303,10 +310,8 @@ def parse_record(text: str) -> Record:
     except _UNREADABLE as error:
         raise EvidenceError(f"must be one record in JSON, got {str(text)[:80]!r}") from error
     if record_json(record) != text:
-        raise EvidenceError(
-            f"record {id_} is not what its id was made of (that would be {record.id}): it was "
-            "changed after it was made; measure again"
-        )
+        changed = "was changed after it was made; measure again"
+        raise EvidenceError(f"record {id_} is not what its id was made of: it {changed}")
     return record
 
 
@@ -336,7 +341,7 @@ def is_stale(record: Record, current: Digests, now: datetime) -> str | None:
         return f"expired on {record.expires:%Y-%m-%d %H:%M} UTC"
     if then < record.made:
         return f"made in the future, on {record.made:%Y-%m-%d %H:%M} UTC: check the clock"
-    for name in (field.name for field in fields(Digests)):
+    for name in Digests.__dataclass_fields__:
         measured, deployed = getattr(record.digests, name), getattr(current, name)
         if measured != deployed and not (name == "agent" and measured is None):
             return f"{name} changed: measured on {_short(measured)}, now {_short(deployed)}"
@@ -438,15 +443,11 @@ class EvidenceStore:
                 if not self._read_only:
                     _write_ahead(self._open)  # not before the file is known to be ours
             except BaseException:
-                self.close()
+                self.__exit__()
                 raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; closing twice is no error."""
         if self._open is not None:
             self._open.close()
             self._open = None
@@ -575,10 +576,8 @@ def _prepare(file: sqlite3.Connection, path: Path, read_only: bool) -> None:
     elif application != _APPLICATION:
         raise EvidenceError(f"{path} must be an evidence store, got another program's SQLite file")
     elif version > _SCHEMA:
-        raise EvidenceError(
-            f"{path} must have schema {_SCHEMA} or older, got {version}: "
-            "a newer corrigible wrote it; install that one"
-        )
+        rule = f"must have schema {_SCHEMA} or older, got {version}"
+        raise EvidenceError(f"{path} {rule}: a newer corrigible wrote it; install that one")
     if not read_only:
         file.execute("COMMIT")
 

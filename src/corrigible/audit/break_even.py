@@ -61,7 +61,7 @@ def _edge(
             outside = value
             break
     if inside is None or outside is None:
-        return round(inside, 4)
+        return inside
     while abs(outside - inside) > _PRECISION[path]:
         middle = round((inside + outside) / 2, 5)
         if what_if.shares(path, middle, (key,))[key] <= limit:

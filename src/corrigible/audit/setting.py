@@ -87,13 +87,19 @@ class Setting:
 
         self.dropped: Bools = np.zeros(len(self.world.action), dtype=bool)
 
-    def without_modes(self, modes: Iterable[int]) -> "Setting":
-        """Return this setting with some modes gone for good, in every phase."""
+    def without_modes(self, modes: Iterable[int], *, rough: bool = False) -> "Setting":
+        """Return this setting with some modes gone for good, in every phase.
+
+        `rough`: gone while running only; what follows a correction is not solved anew.
+        """
         other = copy(self)
         gone = np.array(sorted(modes), dtype=np.int64) + 1
         other.dropped = self.dropped | np.isin(self.world.action, gone)
-        for name in ("_boundaries",):
-            other.__dict__.pop(name, None)
+        if rough:
+            self.boundary()
+            other.__dict__["_boundaries"] = dict(self.__dict__["_boundaries"])
+        else:
+            other.__dict__.pop("_boundaries", None)
         return other
 
     # -- rows ------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from corrigible.audit.incentives import PAYS
 from corrigible.audit.setting import Question, Setting
 from corrigible.deployment.records import Deployment
 
-GOALS = 128
+GOALS = 96
 """Goals in each comparison: the same ones everywhere, so differences are not sampling noise."""
 
 

@@ -1,168 +1,232 @@
 """What the parts of a manifest must be to each other: names that exist, demands that can be met."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 
 from corrigible.deployment.places import PlaceError, pattern_of, template_pattern
 from corrigible.deployment.records import RATES_OF_OVERSIGHT, Deployment
 from corrigible.deployment.rules import RuleError, parse_rule
 from corrigible.deployment.source import Path_
+from corrigible.deployment.touch import raises, touch
 from corrigible.drives import KINDS, VERBS
 
 Found = tuple[Path_, str]
 BUDGETS = ("calls", "hours", "usd", "eur", "tokens")
 
 
+@dataclass(frozen=True)
+class _Broken:
+    """A broken rule; `about`: the entry (`servers`, `files`) whose absence it complains of."""
+
+    path: Path_
+    text: str
+    about: tuple[str, str] | None = None
+
+
 def check(deployment: Deployment, *, set_aside: set[str]) -> list[Found]:
-    """Return every broken rule as (path, sentence); `set_aside` names entries left out already."""
-    rules = (
-        _tools, _assets, _boosts, _caps, _requires, _cycles, _authority, _budgets, _goals,
-    )  # fmt: skip
-    found = [item for rule in rules for item in rule(deployment)]
-    return [(path, text) for path, text in found if not _follows_from(text, set_aside)]
+    """Return every broken rule as (path, sentence).
+
+    `set_aside` names what is left out or incomplete, as broken or not said yet: `tools.files.read`,
+    or a whole section, `servers`.  What would only follow from that is not returned.
+    """
+    sites = [item for rule in (_servers, _tools, _assets) for item in rule(deployment)]
+    names = [
+        item
+        for rule in (_boosts, _caps, _requires, _authority, _budgets, _goals)
+        for item in rule(deployment)
+    ]
+    if not sites:
+        sites = [*_places(deployment)]
+    if not sites and not any(n.startswith(("tools", "assets", "servers")) for n in set_aside):
+        sites = [*_cycles(deployment)]
+    return [(b.path, b.text) for b in (*sites, *names) if not _follows(b, set_aside)]
 
 
-def _follows_from(text: str, set_aside: set[str]) -> bool:
-    """Whether a problem only says that an entry is missing that was set aside as broken."""
-    return any(f"{entry!r}" in text for name in set_aside for entry in [name.partition(".")[2]])
+def _follows(broken: _Broken, set_aside: set[str]) -> bool:
+    """Whether a problem only says that something is missing that was set aside."""
+    if broken.about is None:
+        return False
+    section, name = broken.about
+    return bool({section, f"{section}.{name}"} & set_aside)
 
 
-def _unknown(what: str, name: str, known: Iterator[str] | list[str]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415  (only on the way to an error)
-
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names) or 'none'}"
     return f"{name!r} is no {what}{hint}"
 
 
-def _tools(d: Deployment) -> Iterator[Found]:
+def _no_server(d: Deployment, name: str, path: Path_, before: str = "") -> _Broken:
+    return _Broken(path, before + _unknown("server", name, d.servers), ("servers", name))
+
+
+def _servers(d: Deployment) -> Iterator[_Broken]:
+    for name, server in d.servers.items():
+        for key in ("root", "home"):
+            place = getattr(server, key)
+            try:
+                pattern_of(place or "/", server)
+            except PlaceError as error:
+                yield _Broken(("servers", name, key), f"the place {place!r} {error}")
+
+
+def _tools(d: Deployment) -> Iterator[_Broken]:
     for name, tool in d.tools.items():
         server = d.server_of(name)
         path: Path_ = ("tools", name)
         if server not in d.servers:
-            yield path, f"the tool {name!r}: " + _unknown("server", server, list(d.servers))
+            yield _no_server(d, server, path, f"the tool {name!r}: ")
             continue
         record = d.servers[server]
-        for template in tool.target or ():
+        for index, template in enumerate(tool.target or ()):
             try:
+                _refuse_dots(template)
                 template_pattern(template, record)
             except PlaceError as error:
-                yield (*path, "target"), f"the target {template!r} {error}"
-        for glob in tool.reach or ():
-            yield from _glob(d, server, glob, (*path, "reach"))
+                yield _Broken((*path, "target", index), f"the target {template!r} {error}")
+        yield from _globs(d, server, tool.reach or (), (*path, "reach"))
         for other, globs in (tool.sandbox or {}).items():
-            if other not in d.servers:
-                yield (*path, "sandbox"), _unknown("server", other, list(d.servers))
-                continue
-            for glob in globs:
-                yield from _glob(d, other, glob, (*path, "sandbox", other))
+            yield from _globs(d, other, globs, (*path, "sandbox", other))
 
 
-def _glob(d: Deployment, server: str, glob: str, path: Path_) -> Iterator[Found]:
-    try:
-        pattern_of(glob, d.servers[server])
-    except PlaceError as error:
-        yield path, f"the place {glob!r} {error}"
+def _globs(d: Deployment, server: str, globs: tuple[str, ...], path: Path_) -> Iterator[_Broken]:
+    if server not in d.servers:
+        yield _no_server(d, server, path)
+        return
+    for index, glob in enumerate(globs):
+        try:
+            _refuse_dots(glob)
+            pattern_of(glob, d.servers[server])
+        except PlaceError as error:
+            yield _Broken((*path, index), f"the place {glob!r} {error}")
 
 
-def _assets(d: Deployment) -> Iterator[Found]:
+def _refuse_dots(place: str) -> None:
+    if ".." in place.replace("\\", "/").split("/"):
+        raise PlaceError("holds `..`; write the place that it leads to")
+
+
+def _assets(d: Deployment) -> Iterator[_Broken]:
+    only_task = d.of_kind("task") == ("task",)
     for name, asset in d.assets.items():
         path: Path_ = ("assets", name)
-        if name in {"elsewhere", *KINDS} and not (name == "task" and asset.kind == "task"):
-            yield path, f"an asset may not be called {name!r}: it is the name of a kind"
+        taken = {"elsewhere", *KINDS} - ({"task"} if only_task else set())
+        if name in taken:
+            yield _Broken(path, f"an asset may not be called {name!r}: it is the name of a kind")
+        if name in RATES_OF_OVERSIGHT:
+            yield _Broken(path, f"an asset may not be called {name!r}: it is the name of a rate")
         if not asset.at:
-            yield path, f"the asset {name!r} is on no server; say where: at: {{SERVER: PLACE}}"
+            text = f"the asset {name!r} is on no server; say where, as in at: {{SERVER: PLACE}}"
+            yield _Broken(path, text, ("assets", name))
         for server, globs in asset.at.items():
-            if server not in d.servers:
-                yield (*path, "at", server), _unknown("server", server, list(d.servers))
-                continue
-            for glob in globs:
-                yield from _glob(d, server, glob, (*path, "at", server))
+            yield from _globs(d, server, globs, (*path, "at", server))
 
 
-def _boosts(d: Deployment) -> Iterator[Found]:
+def _boosts(d: Deployment) -> Iterator[_Broken]:
     tasks = d.of_kind("task")
     for name, asset in d.assets.items():
         for key in asset.boosts:
-            target, dot, what = key.partition(".")
-            fits = key in RATES_OF_OVERSIGHT if not dot and key not in tasks else target in tasks
-            if not fits or (dot and what != "drift"):
+            task = key.removesuffix(".drift")
+            if key not in RATES_OF_OVERSIGHT and task not in tasks:
                 known = [*tasks, *(f"{t}.drift" for t in tasks), *RATES_OF_OVERSIGHT]
-                text = _unknown("task, drift or rate of oversight", key, known)
-                yield ("assets", name, "boosts", key), f"the boost of {text}"
+                text = f"the boost of {_unknown('task, drift or rate of oversight', key, known)}"
+                yield _Broken(("assets", name, "boosts", key), text, ("assets", task))
 
 
-def _caps(d: Deployment) -> Iterator[Found]:
+def _caps(d: Deployment) -> Iterator[_Broken]:
     for name, asset in d.assets.items():
         for capped, level in asset.caps.items():
             path: Path_ = ("assets", name, "caps", capped)
             if capped not in d.assets:
-                yield path, _unknown("asset", capped, list(d.assets))
+                text = f"the cap of {_unknown('asset', capped, d.assets)}"
+                yield _Broken(path, text, ("assets", capped))
             elif level not in d.assets[capped].scale:
-                yield path, _unknown(f"level of {capped}", level, list(d.assets[capped].scale))
+                text = _unknown(f"level of {capped!r}", level, d.assets[capped].scale)
+                yield _Broken(path, text, ("assets", capped))
 
 
-def _requires(d: Deployment) -> Iterator[Found]:
+def _requires(d: Deployment) -> Iterator[_Broken]:
     for name, tool in d.tools.items():
         for index, needed in enumerate(tool.requires):
             path: Path_ = ("tools", name, "requires", index)
             if needed not in d.assets:
-                yield path, _unknown("asset", needed, list(d.assets))
+                text = f"requires {_unknown('asset', needed, d.assets)}"
+                yield _Broken(path, text, ("assets", needed))
             elif d.assets[needed].family in {"oversight", "bystander"}:
                 kind = d.assets[needed].kind
-                yield path, f"an asset of kind {kind} cannot be held, so {needed!r} is no demand"
+                text = f"an asset of kind {kind} cannot be held, so {needed!r} is no demand"
+                yield _Broken(path, text)
 
 
-def _cycles(d: Deployment) -> Iterator[Found]:
+def _places(d: Deployment) -> Iterator[_Broken]:
+    """Patterns that cannot be compared in a bounded time: nobody could say what a call touches."""
+    for name in d.tools:
+        server, _, short = name.partition(".")
+        try:
+            touch(d, server, short)
+        except PlaceError as error:
+            yield _Broken(("tools", name), f"a place of the tool {name!r}, or of an asset, {error}")
+
+
+# -- demands that wait for each other ------------------------------------------------------
+
+
+def _cycles(d: Deployment) -> Iterator[_Broken]:
     """Demands that wait for each other: no order of calls ever meets them."""
-    graph: dict[str, set[str]] = {}
-    for tool in d.tools.values():
-        for needed in tool.requires:
-            if needed in d.assets:
-                graph.setdefault(needed, set())
-    for asset in graph:
-        givers = [t for t in _givers(d, asset)]
-        if givers and all(t.requires for t in givers):
-            graph[asset] = {n for t in givers for n in t.requires if n in graph}
+    if not any(tool.requires for tool in d.tools.values()):
+        return
+    givers = givers_of(d)
+    never = set(d.assets) - attainable(d, givers)
+    graph = {
+        asset: {n for tool in givers[asset] for n in d.tools[tool].requires if n in never}
+        for asset in d.assets
+        if asset in never
+    }
+    told: set[str] = set()
     for start in graph:
         loop = _loop_from(graph, start)
-        if loop and min(loop[:-1]) == start and not _attainable(d, start):
-            first = next(n for n, t in d.tools.items() if start in t.requires)
-            path: Path_ = ("tools", first, "requires")
-            yield path, f"cyclic requires: {' needs '.join(loop)}; nothing can be had first"
-
-
-def _givers(d: Deployment, asset: str) -> Iterator:  # type: ignore[type-arg]
-    from corrigible.deployment.touch import touch  # noqa: PLC0415
-
-    for name, tool in d.tools.items():
-        server = d.server_of(name)
-        if server not in d.servers:
+        if not loop or told & set(loop):
             continue
-        try:
-            touched = touch(d, server, name.partition(".")[2])
-        except (PlaceError, KeyError):
-            continue
-        if asset in touched.assets:
-            yield tool
+        told |= set(loop)
+        path, needed = next(
+            (("tools", name, "requires", index), needed)
+            for name, tool in d.tools.items()
+            for index, needed in enumerate(tool.requires)
+            if needed in loop and name in {t for asset in loop for t in givers[asset]}
+        )
+        loop = _loop_from(graph, needed) or loop
+        text = f"cyclic requires: {' needs '.join(map(repr, loop))}; nothing can be had first"
+        yield _Broken(path, text)
 
 
-def _attainable(d: Deployment, asset: str) -> bool:
-    held: set[str] = {
-        name for name, a in d.assets.items() if a.start_level > 0
-    }
+def givers_of(d: Deployment) -> Mapping[str, list[str]]:
+    """Return, for each asset, the tools with a call that can take it one level up."""
+    givers: dict[str, list[str]] = {asset: [] for asset in d.assets}
+    for name in d.tools:
+        server, _, short = name.partition(".")
+        effects = touch(d, server, short).effects
+        for asset in {e.asset: None for e in effects if raises(e.verb, e.kind)}:
+            givers[asset].append(name)
+    return givers
+
+
+def attainable(d: Deployment, givers: Mapping[str, list[str]]) -> set[str]:
+    """Return the assets held at the start, and those that some order of calls raises."""
+    held = {name for name, asset in d.assets.items() if asset.start_level > 0}
     while True:
         new = {
-            name
-            for name in d.assets
-            if name not in held and any(set(t.requires) <= held for t in _givers(d, name))
+            asset
+            for asset, tools in givers.items()
+            if asset not in held and any(set(d.tools[t].requires) <= held for t in tools)
         }
         if not new:
-            return asset in held
+            return held
         held |= new
 
 
-def _loop_from(graph: dict[str, set[str]], start: str) -> list[str]:
+def _loop_from(graph: Mapping[str, set[str]], start: str) -> list[str]:
     """Return a shortest loop start -> … -> start, or an empty list."""
     paths = [[start]]
     seen: set[str] = set()
@@ -177,39 +241,49 @@ def _loop_from(graph: dict[str, set[str]], start: str) -> list[str]:
     return []
 
 
-def _authority(d: Deployment) -> Iterator[Found]:
+# -- authority, budgets, goals -------------------------------------------------------------
+
+
+def _authority(d: Deployment) -> Iterator[_Broken]:
     for verdict, index, text in d.authority.items():
         try:
-            parse_rule(verdict, text, d)  # type: ignore[arg-type]  # the three list names
+            parse_rule(verdict, text, d)
         except RuleError as error:
-            yield ("authority", verdict, index), f"authority.{verdict}[{index}]: {error}"
+            target = [*text.split(), "", ""][1]
+            about = ("servers", target.partition(":")[0]) if ":" in target else ("assets", target)
+            named = about if repr(target) in str(error) else None
+            yield _Broken(("authority", verdict, index), f"the rule {text!r}: {error}", named)
 
 
-def _budgets(d: Deployment) -> Iterator[Found]:
+def _budgets(d: Deployment) -> Iterator[_Broken]:
+    plain = dict.fromkeys((*BUDGETS, *(key for tool in d.tools.values() for key in tool.cost)))
     for key in d.budgets:
         verb, space, target = key.partition(" ")
         path: Path_ = ("budgets", key)
         if not space:
-            if key not in BUDGETS:
-                yield path, f"the budget {_unknown('budget', key, [*BUDGETS, 'VERB ASSET'])}"
+            if key not in plain:
+                text = f"the budget {_unknown('budget', key, [*plain, 'VERB ASSET'])}"
+                yield _Broken(path, text)
         elif verb not in VERBS:
-            yield path, _unknown("verb", verb, list(VERBS))
+            yield _Broken(path, f"the budget {key!r}: {_unknown('verb', verb, VERBS)}")
         elif target not in d.assets and target not in KINDS:
-            yield path, _unknown("asset or kind", target, list(d.assets))
+            text = f"the budget {key!r}: {_unknown('asset or kind', target, [*d.assets, *KINDS])}"
+            yield _Broken(path, text, ("assets", target))
 
 
-def _goals(d: Deployment) -> Iterator[Found]:
+def _goals(d: Deployment) -> Iterator[_Broken]:
     tasks = d.of_kind("task")
     for name, goal in d.goals.items():
         path: Path_ = ("goals", name, "tasks")
         for task, utilities in goal.tasks.items():
+            about = ("assets", task)
             if task not in tasks:
-                yield (*path, task), _unknown("task", task, list(tasks))
+                yield _Broken((*path, task), f"the goal {_unknown('task', task, tasks)}", about)
             elif len(utilities) != len(d.assets[task].scale):
                 levels = len(d.assets[task].scale)
-                yield (
-                    (*path, task),
-                    f"must hold one utility for each of the {levels} levels, got {len(utilities)}",
-                )
-        if sum(max(utilities) for utilities in goal.tasks.values() if utilities) > 1 + 1e-9:
-            yield path, f"the utilities of {name!r} must add up to at most 1 at the best outcome"
+                text = f"must hold one utility for each of the {levels} levels of {task!r}"
+                yield _Broken((*path, task), f"{text}, got {len(utilities)}", about)
+        best = sum(max(utilities) for utilities in goal.tasks.values() if utilities)
+        if best > 1 + 1e-9:  # what rounding adds
+            text = f"the utilities of {name!r} must add up to 1 at most at the best outcome"
+            yield _Broken(path, f"{text}, got {best:g}")

@@ -25,10 +25,10 @@ from types import MappingProxyType
 # `~word`: a noun as often as a verb.  It counts as a verb only where it leads or ends the name and
 # the description starts with no plainer verb, or where it starts the description itself.
 _VERB_WORDS = """
-look      get list read show search find view describe fetch lookup inspect browse retrieve load
+look      get list read show search find view describe fetch lookup inspect browse retrieve
           return print display grep tail head analyze analyse explain summarize compare diff poll
           verify validate peek scan examine preview capture see obtain extract discover identify
-          enumerate audit trace check aggregate export review wait monitor observe listen watch
+          enumerate audit trace check ~load aggregate export review wait monitor observe listen watch
           download crawl scrape recall query observe ping ~count ~status ~info ~history ~tree ~stat
           ~ls ~cat ~top ~events ~logs ~log ~whoami ~me ~stats ~schema ~details ~detail ~metadata
           ~screenshot ~whois ~blame ~resolve ~profile ~test ~statistics ~report ~quote ~forecast
@@ -37,13 +37,13 @@ look      get list read show search find view describe fetch lookup inspect brow
           ~keys ~hgetall ~hget ~mget ~lrange ~smembers ~zrange ~xrange ~scan ~ps ~ll ~du ~df ~env
           ~inventory ~feed ~timeline ~plan ~lint ~doctor ~outline ~balance ~snapshots ~probe
 contents  read fetch show open view dump extract capture download find search query aggregate
-          recall scrape crawl tail cat retrieve load get return export diff grep head review
+          recall scrape crawl tail cat retrieve get return export diff grep head review
           ~blame ~screenshot ~logs ~log ~hgetall ~hget ~mget ~lrange ~smembers ~zrange ~xrange
           ~dump ~env ~feed ~timeline ~peek ~preview ~history
 create    create add make insert append generate initialize init provision register put upload
           compose introduce store save record define declare establish submit upsert duplicate
-          mkdir prepend publish clone import enroll instantiate allocate seed ~new ~draft ~note
-          ~remember ~build ~backup ~post ~comment ~reply ~annotate ~order ~star ~follow ~react
+          mkdir prepend publish import enroll instantiate allocate seed ~new ~draft ~note
+          ~remember ~build ~backup ~post ~comment ~reply ~annotate ~order
           ~book ~mint ~fork ~write ~memorize ~learn ~trace ~pull ~pin
 change    update edit modify set change patch rename move replace reset configure enable disable
           toggle assign unassign label sync merge rebase checkout switch restore revert unstage
@@ -55,9 +55,9 @@ change    update edit modify set change patch rename move replace reset configur
           incr decr expire persist stash cherry scale bind unbind record handle accept dismiss
           power swap correct write overwrite transfer subscribe override vote approve complete
           transition adopt mark relocate rollout commit push redeploy activate reinstall
-          ~add ~tag ~branch ~pin ~queue ~close ~resolve ~ignore ~block ~snooze ~unfollow ~like
+          ~add ~tag ~branch ~pin ~queue ~close ~ignore ~block ~snooze ~unfollow ~like
           ~unlike ~unstar ~start ~stop ~release ~deploy ~restart ~triage ~upgrade ~amend ~triage
-          ~map ~comment ~reply ~flag ~cd ~defer ~split ~join ~copy ~format ~import
+          ~map ~comment ~reply ~star ~follow ~react ~clone ~flag ~cd ~defer ~split ~join ~copy ~format ~import
 remove    delete remove destroy purge clear truncate erase wipe uninstall unregister unpublish
           flush discard rm prune clean cleanup deprovision decommission del rmdir expunge forget
           flushall flushdb hdel zrem srem lpop rpop unset deregister empty dequeue evict drop
@@ -74,9 +74,9 @@ calc      calculate compute measure translate echo evaluate_expression solve sim
 run       run execute exec eval evaluate invoke script shell bash python
           ~call ~command ~terminal ~code ~playbook ~compile ~build ~interpreter ~repl
 send      send email notify reply forward broadcast invite tweet dm publish navigate goto visit
-          text respond announce upload submit nudge ~message ~sms ~alert
+          respond announce upload submit nudge ~message ~sms ~alert
           ~post ~share ~comment ~fax ~mention ~deliver ~webhook ~emit ~request ~http ~curl
-          ~contact ~mail ~page
+          ~contact ~mail
 push      push
 gesture   click type press tap submit key handle accept dismiss upload drop tap dblclick
 input     click type press fill tap drop upload select check drag key choose paste
@@ -93,23 +93,31 @@ grant     grant authorize authorise promote elevate impersonate assume login aut
 entitle   grant set update share attach bind put assign modify change edit patch apply
 connect   connect login authenticate signin open_connection
 timed     schedule automate defer enqueue repeat recur postpone snooze reschedule subscribe
-          ~cron ~remind ~reminder ~timer ~alarm ~watch ~delay ~expire
+          ~cron ~remind ~reminder ~timer ~alarm ~watch ~delay
 enlist    delegate dispatch spawn handoff hire orchestrate summon recruit assign trigger rerun retry
           start run invoke request execute ~ask ~consult ~sample ~sampling ~launch ~resume
 copy      copy clone fork duplicate export replicate mirror dump download exfiltrate sync compress
-          ~backup ~archive ~zip ~gzip ~pdf ~save ~pull
+          ~backup ~zip ~gzip ~pdf ~pull
 move      move transfer migrate relocate
 enable    enable activate install deploy toggle add set configure register
-launch    start launch deploy run spawn resume boot install apply create up rollout
+launch    launch deploy run spawn install apply create up rollout ~start
+deploying deploy redeploy rollout
+drafting  draft
+settle    resolve
+study     analyze analyse diagnose investigate research ask consult review plan debug
+rows      query read export dump select aggregate scan
+about     explain validate lint parse format describe verify
+end       terminate destroy
 """
 
 _NOUNS = """
 hosted    instance vm machine server cluster gpu host nodepool dyno hypervisor codespace compute
-          desktop vps supercomputer notebook endpoint
-workload  container pod deployment job replica statefulset daemonset lambda workspace service chart
+          desktop vps supercomputer infrastructure
+workload  container pod deployment job replica statefulset daemonset lambda service chart
           stack release worker replicaset autoscaler autoscaling kubernetes helm process daemon
-          sandbox session
+          sandbox cronjob
 storage   volume disk bucket database db warehouse snapshot image backup
+kept      snapshot backup
 billable  database bucket volume disk loadbalancer ip domain license seat certificate cdn
           warehouse backup cluster vm snapshot image zone reservation gateway
 holding   repository repo project account domain organization mailbox inbox tenant bucket phone
@@ -119,7 +127,9 @@ standing  backup autoscaler autoscaling schedule cron trigger webhook automation
           logging updates monitoring notifications replication subscriber subscription
           watch filter autopilot forwarding
 credential password passphrase credential token apikey secret certificate cert dsn ssh oauth vault
-          kubeconfig pat kms keypair keystore webhook
+          kubeconfig pat kms keypair keystore
+issued    password passphrase credential token apikey certificate cert dsn ssh oauth kubeconfig pat
+          keypair
 rights    role permission access collaborator policy acl membership privilege iam rbac scope
           clusterrole rolebinding ownership
 accounts  user member admin owner account teammate collaborator group serviceaccount participant
@@ -132,7 +142,8 @@ letters   message email mail inbox thread chat conversation transcript history s
           reply
 meeting   event meeting appointment invitation
 money     payment order charge refund payout transfer purchase trade paymentintent checkout
-          subscription card deposit withdrawal bid booking reservation
+          deposit withdrawal bid booking reservation fund money crypto
+mind      agent assistant subagent bot copilot llm autopilot persona
 agent     agent assistant subagent bot copilot llm sampling autopilot crew reviewer pipeline
           workflow dag playbook automation runner build
 page      page tab browser element window dialog form keyboard mouse dropdown viewport webpage
@@ -151,8 +162,7 @@ private   message email mail inbox thread chat conversation note memory graph en
 meta      info metadata schema tree list directory directories listing status size count stats stat
           statistic index version capability time timezone region permission name type database
           branch tag tool allowed usage plan policy commit kernel engine health description help
-          documentation doc docs docset context label project organization team space channel
-          format resources resource api apis catalog location number
+          documentation doc docs docset format resource api catalog location number
 """
 
 _PHRASES = {
@@ -179,17 +189,18 @@ _PHRASES = {
     "notifies": r"\b(?:notif(?:y|ies)|emails?|alerts?|pings?|mentions?) (?:\w+ ){0,3}"
     r"(?:users?|members?|people|recipients?|assignees?|reviewers?|channel|team|everyone)",
     "agent": r"\b(?:ai|coding|language|autonomous) ?(?:model|agent|assistant)s?\b"
-    r"|\bsub-?agents?\b|\bcopilot\b|\bllm\b|\bai[- ]powered\b",
+    r"|\bsub-?agents?\b|\ban agent\b|\bcopilot\b|\bllm\b|\bai[- ]powered\b",
     "later": r"\b(?:recurring|periodic\w*|cron\b|at a later|every (?:day|hour|minute|week)|"
     r"scheduled? (?:for|at|to run)|repeatedly)",
+    "infrastructure": r"\binfrastructure\b|\bcloud resources?\b",
     "returns": r"\breturn(?:s|ed|ing)? (?:\w+ ){0,3}(?:data|content|contents|file|resource|result)",
 }
 
 _ARGUMENTS = {
-    "save-path": r"filename|file name|output (?:path|file|dir|directory)|save (?:path|as|to|dir)|"
-    r"out(?:file|dir)?|download (?:path|dir|directory)|destination (?:path|file)|export path|"
-    r"file path|local path|(?:\w+ )?file path",
-    "url": r"(?:.* )?(?:url|uri|href|endpoint|webhook)s?",
+    "save-path": r"output (?:path|file|file path|dir|directory)|save (?:path|as|to|dir)|"
+    r"out(?:file|dir)?|download (?:path|dir|directory)|destination (?:path|file)|export path",
+    "file-name": r"filename|file name|(?:\w+ )?file path|local path",
+    "url": r"(?:.* )?(?:url|href|endpoint|webhook)s?",
     "code": r"(?:.* )?(?:code|script|java ?script|program|snippet)|expression|function|js|py|"
     r"notebook",
     "command": r"(?:.* )?(?:command|cmd|commands|shell|argv)",
@@ -222,7 +233,7 @@ _ARGUMENTS = {
     "role": r"(?:.* )?(?:roles?|permissions?|access(?: level)?|privileges?|scopes?|grants?|acl)",
     "connection": r"connection (?:string|url|uri)|dsn|database url",
     "cron": r"schedule|cron(?: expression)?|run at|send at|post at|remind at|recurrence|rrule|"
-    r"scheduled (?:at|time|for)|publish at|ttl|(?:expire|expiration|expiry)(?: seconds)?",
+    r"scheduled (?:at|time|for)|publish at",
     "agent": r"agent(?: id| name| type)?|sub ?agent(?: type)?|model|assistant(?: id)?|max tokens|"
     r"workflow(?: id| name)?",
     "prompt": r"prompt|instructions?|task|problem statement",
@@ -238,6 +249,7 @@ verb:change  write  its action changes what persists
 verb:remove !topic:page  delete irreversible  its action destroys
 verb:remove !verb:gesture  delete irreversible  its action destroys
 verb:halt  delete  its action ends what was running or in force
+verb:end object:hosted  irreversible  what was on the machine goes with it
 verb:wreck  write delete irreversible  putting an old or an empty state back destroys the present one
 arg:drops verb:create|change|move|halt  delete irreversible  an argument makes it destroy something too
 arg:force verb:change|create|push  irreversible  an argument makes it go over what was there
@@ -250,17 +262,18 @@ arg:danger  run irreversible  an argument says what to start, or lifts a safegua
 says:code  run irreversible  its description says that it executes what it is given
 says:mutating arg:sql  write delete run irreversible  the statements that it is given may insert, update and delete
 arg:sql says:sql verb:run !says:select|mutating  read write delete run secrets irreversible  it executes any statement
-arg:sql says:sql verb:look|run !says:mutating  read secrets  it returns what the statement asks for
+arg:sql says:sql verb:look|run !says:mutating !verb:about  read secrets  it returns what the statement asks for
 arg:pipeline  read write run secrets irreversible  a pipeline computes what it likes, and a stage of it may write
 arg:manifest verb:create|change|launch  acquire schedule irreversible  what is applied may create anything, and goes on running
 verb:send  send irreversible  what it is given goes out, and what went out does not come back
 verb:push says:remote  send copy irreversible  what is pushed to a remote leaves this place
 verb:speak object:message  write send irreversible  it speaks to people
-verb:create object:message  write send irreversible  a message that is made reaches somebody
+verb:create head:message !verb:drafting  write send irreversible  a message that is made reaches somebody
 verb:create|change object:meeting arg:attendee  write send irreversible  those who are invited hear of it
-arg:recipient arg:body verb:create|send|change  send irreversible  text goes to a recipient
+arg:recipient arg:body verb:create|send|change !verb:drafting  send irreversible  text goes to a recipient
 says:notifies !verb:look  send irreversible  its description says that people hear of it
-arg:url verb:look|copy|transform  read send copy irreversible  an address that the caller chooses can carry data out
+arg:url verb:look|contents  read send irreversible  an address that the caller chooses can carry data out
+arg:url verb:copy|transform  read send copy irreversible  what stands at an address comes to stand here too
 arg:url verb:create|change|run|input|push  send irreversible  it contacts an address that the caller chooses
 says:fetches-url !verb:point  send irreversible  it contacts addresses outside
 says:searches-web  send irreversible  what it is asked goes to a search engine outside
@@ -269,28 +282,37 @@ verb:input topic:page  write  filling in a page changes it
 arg:connection  send acquire irreversible  it connects to where the caller says, with what rights that gives
 verb:connect  acquire send irreversible  access comes of it
 verb:buy  spend irreversible  its action costs money
-verb:create object:money  write spend irreversible  what it makes moves money
+verb:create|move|send object:money  write spend irreversible  what it makes moves money
 says:cost !verb:look  spend irreversible  its description speaks of cost
-verb:create|launch object:hosted  write spend acquire schedule irreversible  a machine that is made runs, and is paid for, until somebody ends it
-verb:create|launch object:workload  write acquire schedule  what it starts goes on running
+verb:create|launch head:hosted  write spend acquire schedule irreversible  a machine that is made runs, and is paid for, until somebody ends it
+verb:create|launch head:workload  write acquire schedule  what it starts goes on running
 verb:create arg:region arg:size  write spend acquire schedule irreversible  what is made in a region and a size is rented
-verb:create object:billable arg:region  spend irreversible  what is made in a region is rented
-verb:copy|create|transform object:storage !topic:page  write spend irreversible  what a provider keeps is paid for
+verb:create head:billable arg:region  spend irreversible  what is made in a region is rented
+verb:copy|create|transform topic:kept !topic:page !verb:change|look  write spend irreversible  what a provider keeps is paid for
 verb:shoot !topic:page  write copy spend irreversible  a body of data comes to exist twice, and is kept for money
-verb:gain arg:size|amount !arg:viewport  acquire spend irreversible  more of a resource is obtained
-verb:gain object:hosted|workload|billable !topic:page  acquire spend irreversible  more of a resource is obtained
-verb:create|gain object:holding  acquire  room is obtained that was not there before
-verb:change arg:amount  acquire  an argument says how much of a resource to hold
+verb:gain arg:size !arg:viewport  acquire spend irreversible  more of a resource is rented
+verb:gain object:hosted|billable !topic:page  acquire spend irreversible  more of a resource is rented
+verb:gain arg:amount  acquire  more of a resource is obtained
+verb:gain object:workload  acquire  more of a resource is obtained
+verb:buy object:holding|hosted|billable|storage  acquire  what is bought is held
+verb:launch says:infrastructure  write acquire spend schedule irreversible  what is set up runs, and is paid for
+verb:create|gain head:holding  acquire  room is obtained that was not there before
+verb:change arg:amount !object:money  acquire  an argument says how much of a resource to hold
+verb:deploying  write schedule  what is deployed goes on running
 verb:enable object:standing  write schedule  it goes on working from then on
 verb:create object:standing  write schedule  it goes on working from then on
 verb:enable object:billable  spend irreversible  a service that is switched on is paid for
-verb:grant object:credential  write acquire irreversible  credentials come of it
+verb:grant object:issued  write acquire irreversible  credentials come of it
 verb:grant object:rights|accounts  write acquire irreversible  rights come of it
 verb:entitle object:rights  write acquire irreversible  rights come of it
 arg:role verb:grant|entitle  acquire irreversible  an argument says which rights
 verb:timed  write schedule  it makes something happen later, or again
+verb:timed object:message  send irreversible  what is to be sent later is sent
+verb:settle object:message  write  it is marked as settled
 arg:cron !verb:look  schedule  an argument says when it is to happen
 says:later verb:create|run|enable  schedule  its description says that it goes on without the caller
+verb:create|send object:mind  write delegate  an agent is made to act
+says:agent verb:study  delegate  another model or agent is asked
 verb:enlist object:agent  write delegate  somebody else is made to act
 says:agent verb:enlist|create|run|send  delegate  another model or agent acts on what it is given
 arg:agent arg:prompt  delegate  an agent is given a task
@@ -298,10 +320,12 @@ arg:assignee !verb:look  delegate send irreversible  somebody is asked to act
 verb:copy  copy  a body of data comes to exist twice
 verb:copy object:file|private|body says:returns  read secrets  it hands over what it copied
 verb:move arg:region  write copy  it comes to exist in another place
-arg:save-path verb:look|shoot|contents !object:meta|file  copy irreversible  what it returns is also written to a file, over what was there
+arg:save-path verb:look|shoot|contents  copy irreversible  what it returns is also written to a file, over what was there
+arg:file-name verb:look|shoot|contents !object:meta|file  copy irreversible  what it returns is also written to a file, over what was there
 says:saves-file  copy write  its description says that it writes a file
-verb:create arg:url says:fetches-url  copy  it makes a copy of what stands at the address
+verb:create arg:url says:fetches-url !topic:page  copy  it makes a copy of what stands at the address
 verb:contents object:private|file !object:meta  secrets  content may hold credentials or private matter
+verb:rows object:storage  read secrets  rows may hold credentials or private matter
 verb:contents object:body  secrets  content may hold credentials or private matter
 verb:look object:letters !object:meta  secrets  what people write to each other is private
 says:environment verb:look  secrets  environment variables hold credentials
@@ -311,6 +335,7 @@ verb:look object:traffic  secrets  requests, consoles and stores of a browser ho
 verb:contents topic:page !verb:point|input  secrets  a page shows what its user may see
 verb:change|create says:overwrites !arg:versioned  irreversible  what was there before is gone
 verb:change arg:body object:file|private|body !arg:versioned !verb:move|create  irreversible  what was there before is gone
+hint:destroy verb:change|create !topic:page  irreversible  its own annotation says that it may destroy
 says:forever  irreversible  its description says that it cannot be undone
 """
 

@@ -7,15 +7,17 @@ The rules of combination are few:
 
 1. A tool's action is the verb of its name, the verb that starts its description, and each value
    of an argument named like `action`; all of them count.
-2. Whatever a row adds stays added: rows may raise a reading, none lowers one.  Of the hints, the
-   one that says "read only" adds `read` and takes nothing away.
+2. Whatever a row adds stays added.  Hints may raise a reading and never lower it: the one that
+   says "read only" is not believed, and makes a reading that contradicts it unsure.
 3. A tool with no action that the table knows, and no other sign, is taken to write, and is not
    `sure`.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from corrigible.deployment.cues import (
@@ -35,7 +37,14 @@ from corrigible.deployment.listing import ListedTool
 from corrigible.drives import VERBS, Verb
 
 _LONGEST_TEXT = 4000
-"""Characters of a description that are read; what a tool does stands at its beginning."""
+_LONGEST_SEARCHED = 1200
+"""Characters of a description that are searched: what a tool does stands at its beginning."""
+
+
+_UNKNOWN: Mapping[bool, tuple[Verb, ...]] = MappingProxyType(
+    {False: ("write",), True: ("write", "delete")}
+)
+"""What a tool is taken to do where nothing says it, by whether it hints at destruction."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +78,8 @@ def infer(tool: ListedTool, *, server: str = "", cues: Sequence[Cue] = CUES) -> 
     reasons = tuple(_reason(cue, features) for cue in fired)
     known = any(feature.startswith("verb:") for feature in features)
     harmless = bool(features.keys() & {"verb:point", "verb:calc", "verb:transform"})
-    if not verbs and "hint:read" in features:
-        verbs, known = ("read",), harmless
-        reasons = (*reasons, "nothing says what it does but its hint, which says that it reads")
-    elif not verbs and not harmless:
-        verbs, known = ("write",), False
+    if not verbs and not harmless:
+        verbs, known = _UNKNOWN["hint:destroy" in features], False
         reasons = (*reasons, "nothing says what it does: taken to write until somebody has looked")
     at = _where(tool, verbs, features)
     return Reading(
@@ -135,10 +141,13 @@ def _features(tool: ListedTool, server: str) -> dict[str, str]:
     for word in lead.acts_on:
         classes = _noun_classes(word)
         add("object", classes - {"meta"} if telling else classes, f"acts on {word!r}")
+    for word in (_head(named.rest), _head(lead.acts_on)):
+        add("head", _noun_classes(word), f"acts on {word!r}")
     for word in (*named.words, *words_of(_first_sentence(said))):
         add("topic", _noun_classes(word), f"speaks of {word!r}")
+    lower = said[:_LONGEST_SEARCHED].lower()
     for phrase, pattern in PHRASES.items():
-        if match := pattern.search(said.lower()):
+        if match := pattern.search(lower):
             add("says", frozenset({phrase}), f"says {match[0]!r}")
     for argument, schema in arguments.items():
         add("arg", _argument_classes(argument, schema), f"takes {argument!r}")
@@ -148,7 +157,7 @@ def _features(tool: ListedTool, server: str) -> dict[str, str]:
     return found
 
 
-_RISING_HINTS = (("readOnlyHint", True, "read"), ("destructiveHint", True, "destroy"))
+_RISING_HINTS = (("destructiveHint", True, "destroy"),)
 
 
 def _name_words(name: str, server: str) -> tuple[str, ...]:
@@ -264,6 +273,12 @@ def _runs_a_search(words: list[str]) -> bool:
     )
 
 
+def _head(words: Sequence[str]) -> str:
+    """The noun that a phrase is about: the last one before any preposition."""
+    before = [*itertools.takewhile(lambda word: word not in _JOINTS, words)]
+    return before[-1] if before else ""
+
+
 def _actions(named: _Named, lead: _Lead) -> tuple[str, ...]:
     """The words that say what it does.
 
@@ -279,6 +294,9 @@ _PREPOSITIONS = frozenset(
     "to with for from using by in on at where that when if into via through based as within "
     "between across without including such so which".split()
 )
+
+
+_JOINTS = _PREPOSITIONS | {"of", "or", "and"}
 
 
 def _direct_object(words: Sequence[str]) -> Iterator[str]:

@@ -64,7 +64,9 @@ def plain(text: object, longest: int = 200) -> str:
     """
     raw = str(text)
     squeezed = re.sub(r"\s+", " ", raw[: longest * 8]).strip()
-    shown = "".join(char if char.isprintable() else _escaped(char) for char in squeezed)
+    shown = squeezed
+    if not squeezed.isprintable():
+        shown = "".join(char if char.isprintable() else _escaped(char) for char in squeezed)
     if len(shown) > longest or len(raw) > longest * 8:
         return shown[: longest - 1].rstrip() + "…"
     return shown

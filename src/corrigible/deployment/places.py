@@ -14,6 +14,7 @@ a server then opens for a place (links, races) is the server's affair.
 import re
 import unicodedata
 from collections import deque
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -83,7 +84,9 @@ _PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443", "ftp": ":2
 
 def _resolved(text: str, server: Server) -> str:
     """Make a decoded place whole and resolve it, by text alone."""
-    text = _FILE.sub("", _folded(text, server), count=1) if _FILE.match(text) else _folded(text, server)
+    text = _folded(text, server)
+    start = _FILE.match(text)
+    text = text[start.end() :] if start else text
     root, home = (
         None if place is None else _folded(_readings(place)[-1], server).rstrip("/")
         for place in (server.root, server.home)
@@ -96,7 +99,7 @@ def _resolved(text: str, server: Server) -> str:
         text = f"{home}{slash}{rest}" or "/"
     elif root is not None and not _is_whole(text, drives=drives):
         text = f"{root}/{text}"
-    if url := _URL.fullmatch(text) or _URL.match(text):
+    if url := _URL.match(text):
         return _resolved_url(url)
     head = _SCHEME.match(text) or (_DRIVE.match(text) if drives else None)
     if head is None:
@@ -161,7 +164,9 @@ def _compiled(text: str) -> Pattern:
     return tuple(tokens)
 
 
-def template_pattern(template: str, server: Server, values: dict[str, str] | None = None) -> Pattern:
+def template_pattern(
+    template: str, server: Server, values: Mapping[str, str] | None = None
+) -> Pattern:
     """Compile a target template; `{argument}` without a value in `values` is any text.
 
     Raises:
@@ -276,8 +281,6 @@ def _step(pattern: Pattern, positions: _Positions, letter: str) -> _Positions:
         token = pattern[position] if position < len(pattern) else ""
         if token == _ALL or (token == _STAR and letter != "/"):
             after.add(position)
-        elif token == letter or (token == _ONE and letter != "/"):
-            after.add(position + 1)
-        elif token == _BELOW and letter == "/":
+        elif token in {letter, _BELOW if letter == "/" else _ONE}:
             after.add(position + 1)
     return _closed(pattern, after) if after else frozenset()

@@ -15,7 +15,10 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _FORMS = "a decimal (0.05), a fraction (1/20) or a range (0.2..0.8)"
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?|[+-]?\d{1,18}\s*/\s*\d{1,18}", re.I | re.A)
+_NUMBER = re.compile(
+    r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?|[+-]?\d{1,18}\s*/\s*\d{1,18}",
+    re.IGNORECASE | re.ASCII,
+)
 _LONGEST = 80  # characters in one rate: Fraction of a huge exponent takes for ever
 
 

@@ -84,6 +84,7 @@ class EnvReference(_Record):
     env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
+_WHOLE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*://|[A-Za-z]:([/\\\\]|$)")
 _THIS_HOST = re.compile(r"localhost|127(\.\d{1,3}){1,3}|0\.0\.0\.0|\[?::1?\]?")
 
 
@@ -110,6 +111,10 @@ class Server(_Record):
     def _one_way_in(self) -> "Server":
         if self.command and self.url:
             raise ValueError("has `command` or `url`, not both")
+        for key in ("root", "home"):
+            place = getattr(self, key)
+            if place is not None and not _WHOLE.match(place):
+                raise ValueError(f"`{key}` must be a whole place, as in /srv, got {place[:80]!r}")
         return self
 
     @property
@@ -234,11 +239,14 @@ class Authority(_Record):
     approve: tuple[Text, ...] = ()
     deny: tuple[Text, ...] = ()
 
-    def items(self) -> Iterator[tuple[str, int, str]]:
+    def items(self) -> Iterator[tuple[Literal["deny", "approve", "allow"], int, str]]:
         """Yield (list, index, text) of every rule, the strictest list first."""
-        for name in ("deny", "approve", "allow"):
-            for index, text in enumerate(getattr(self, name)):
-                yield name, index, text
+        for index, text in enumerate(self.deny):
+            yield "deny", index, text
+        for index, text in enumerate(self.approve):
+            yield "approve", index, text
+        for index, text in enumerate(self.allow):
+            yield "allow", index, text
 
 
 class Acceptance(_Record):

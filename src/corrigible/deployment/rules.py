@@ -6,11 +6,14 @@ a kind that begins with `oversight/`, by the word `elsewhere`, or (for a place t
 names) by a place.
 """
 
+import math
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 from corrigible.deployment.places import Pattern, PlaceError, find_place, literal, pattern_of
 from corrigible.deployment.records import Deployment
@@ -30,6 +33,7 @@ _CONDITION = re.compile(
     r"^(irreversible|impact|power_gain|amount|arguments\.[A-Za-z_]\w*)"
     r"(?:\s*(<=|>=|==|!=|<|>)\s*(\"[^\"]*\"|'[^']*'|[^\s]+))?$"
 )
+_AND = re.compile(r"""\s+and\s+(?=(?:[^"']|"[^"]*"|'[^']*')*$)""")  # one outside quotes
 
 
 class RuleError(ValueError):
@@ -50,17 +54,35 @@ class Condition:
         return self.name in WEIGHTS
 
     def holds(self, got: float | str | bool) -> bool:
-        """Compare; a value of another type does not hold."""
-        if isinstance(got, str) != isinstance(self.value, str):
+        """Compare as a server would that takes `"5"` for 5; what cannot be compared is unlike."""
+        same = _like(got, self.value)
+        if same is None:
             return self.operator == "!="
-        return {
-            "<": lambda a, b: a < b,
-            "<=": lambda a, b: a <= b,
-            ">": lambda a, b: a > b,
-            ">=": lambda a, b: a >= b,
-            "==": lambda a, b: a == b,
-            "!=": lambda a, b: a != b,
-        }[self.operator](got, self.value)
+        return _COMPARE[self.operator](same, self.value)
+
+
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+def _like(got: float | str | bool, value: float | str | bool) -> float | str | bool | None:
+    """Return `got` in the type of `value`, or None where it has no such form."""
+    if isinstance(value, str):
+        return got if isinstance(got, str) else str(got).lower()
+    if isinstance(got, str) and isinstance(value, bool):
+        return {"true": True, "false": False}.get(got.strip().lower())
+    if isinstance(got, str):
+        try:
+            return float(got)
+        except ValueError:
+            return None
+    return got
 
 
 @dataclass(frozen=True)
@@ -83,11 +105,7 @@ class Rule:
         if self.asset is not None:
             return self.asset == asset
         assert self.kind is not None  # noqa: S101  (one of the three is set, by `parse_rule`)
-        if kind.startswith("oversight/") and not self.kind.startswith("oversight/"):
-            return False
-        if kind == "elsewhere":
-            return self.kind == "elsewhere"
-        return fnmatchcase(kind, self.kind)
+        return _kind_covers(self.kind, kind)
 
     def covers_verb(self, verb: str, *, by_run: bool) -> bool:
         """Whether the rule speaks of `verb`; `run` speaks of all that code does."""
@@ -98,11 +116,12 @@ def parse_rule(verdict: Verdict, text: str, deployment: Deployment) -> Rule:
     """Read one rule of a deployment.  Raises RuleError."""
     shape = _SHAPE.match(text)
     if not shape:
-        raise RuleError(f"must be VERB TARGET [where CONDITION], got {text!r}")
+        hint = "; in a place, write a space as %20" if ":" in text else ""
+        raise RuleError(f"must be VERB TARGET [where CONDITION], got {text!r}{hint}")
     verb, target, where = shape.groups()
     if verb != "*" and verb not in VERBS:
-        raise RuleError(f"{verb!r} is no verb; the verbs are {', '.join(VERBS)} and *")
-    conditions = tuple(_condition(part) for part in re.split(r"\s+and\s+", where)) if where else ()
+        raise RuleError(f"{verb!r} is no verb{_hint(verb, [*VERBS, '*'])}")
+    conditions = tuple(_condition(part) for part in _AND.split(where)) if where else ()
     asset, kind, server, place = _target(target, deployment)
     return Rule(verdict, verb, asset, kind, server, place, conditions, text)
 
@@ -113,20 +132,38 @@ def _target(
     server, colon, glob = target.partition(":")
     if colon:
         if server not in deployment.servers:
-            known = ", ".join(deployment.servers)
-            raise RuleError(f"{server!r} in {target!r} is no server; the servers are {known}")
+            hint = _hint(server, list(deployment.servers))
+            raise RuleError(f"{server!r} in {target!r} is no server{hint}")
         try:
             return None, None, server, pattern_of(glob, deployment.servers[server])
         except PlaceError as error:
             raise RuleError(f"the place in {target!r} {error}") from None
     if target in deployment.assets:
         return target, None, None, None
-    if any(fnmatchcase(kind, target) for kind in KINDS):
+    if any(_kind_covers(target, kind) for kind in KINDS):
         return None, target, None, None
+    if any(fnmatchcase(kind, target) for kind in KINDS):
+        raise RuleError(f"{target!r} names no organ, nor elsewhere: write oversight/… or elsewhere")
+    close = get_close_matches(target, [*deployment.assets, *KINDS], n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
     raise RuleError(
         f"{target!r} is neither an asset, nor a kind (task, resource/*, oversight/stop, …), nor "
-        f"SERVER:PLACE, nor elsewhere"
+        f"SERVER:PLACE, nor elsewhere{hint}"
     )
+
+
+def _hint(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def _kind_covers(glob: str, kind: str) -> bool:
+    """Whether a kind with wildcards covers a kind: organs and elsewhere only by their name."""
+    if kind == "elsewhere":
+        return glob == "elsewhere"
+    if kind.startswith("oversight/") and not glob.startswith("oversight/"):
+        return False
+    return fnmatchcase(kind, glob)
 
 
 def _condition(text: str) -> Condition:
@@ -136,25 +173,37 @@ def _condition(text: str) -> Condition:
             f"the condition {text!r} must be NAME or NAME OP VALUE, where NAME is irreversible, "
             f"impact, power_gain, amount or arguments.NAME and OP one of < <= > >= == !="
         )
-    name, operator, value = found.groups()
-    if operator is None and name == "irreversible":
+    name, compare, value = found.groups()
+    if compare is None and name == "irreversible":
         return Condition(DECLARED, "==", value=True)
-    if operator is None:
+    if compare is None:
         return Condition(name, ">", 0.0) if name in WEIGHTS else Condition(name, "==", value=True)
+    if name == "irreversible" and value in {"true", "false"} and compare in {"==", "!="}:
+        return Condition(DECLARED, compare, value == "true")
+    read = _read_value(value)
+    ordered = compare not in {"==", "!="} or not name.startswith("arguments.")
+    if ordered and (isinstance(read, str | bool)):
+        raise RuleError(f"the condition {text!r} compares with a number, got {value}")
+    return Condition(name, compare, read)
+
+
+def _read_value(value: str) -> float | str | bool:
+    """Read the right side of a condition: quoted text, a truth, a number, else text."""
     if value[0] in "\"'":
-        return Condition(name, operator, value[1:-1])
+        return value[1:-1]
     if value in {"true", "false"}:
-        return Condition(name, operator, value == "true")
+        return value == "true"
     try:
-        return Condition(name, operator, float(value))
+        number = float(value)
     except ValueError:
-        return Condition(name, operator, value)
+        return value
+    return number if math.isfinite(number) else value
 
 
 def rules_of(deployment: Deployment) -> tuple[Rule, ...]:
     """Return every rule of a checked deployment, the strictest first."""
     return tuple(
-        parse_rule(verdict, text, deployment)  # type: ignore[arg-type]  # the three list names
+        parse_rule(verdict, text, deployment)
         for verdict, _, text in deployment.authority.items()
     )
 
@@ -194,41 +243,77 @@ def rule_on(act: Act, rules: tuple[Rule, ...], facts: Facts) -> Ruling:
     `approve` and `deny`: an agent can choose its arguments so, and a world compiled without
     weights is compiled as if conditions on them were not there.
     """
-    best = Ruling("deny", None)
-    for server, patterns in act.within:
-        ruling = _rule_at(act, rules, facts, server, patterns)
-        if STRICTEST.index(ruling.verdict) > STRICTEST.index(best.verdict) or best.rule is None:
-            best = ruling
-    return best
+    rulings = [
+        _most_at(act, _that_hold(rules, facts, {"allow"}), server, patterns)
+        for server, patterns in act.within
+    ]
+    return max(rulings, key=_permission, default=Ruling("deny", None))
 
 
-def _holds(rule: Rule, facts: Facts) -> bool:
-    unknown = rule.verdict == "allow"
-    return all(
-        condition.holds(facts[condition.name]) if condition.name in facts else unknown
-        for condition in rule.conditions
+def rule_on_every(act: Act, rules: tuple[Rule, ...], facts: Facts) -> Ruling:
+    """Return what authority grants to an act wherever it happens: the least over its places.
+
+    For one call: it acts at each of its places, or at one that nobody knows beforehand.  A
+    condition on what `facts` does not hold counts as not met in `allow` and as met in `approve`
+    and `deny`.
+    """
+    rulings = [
+        _least_at(act, _that_hold(rules, facts, {"approve", "deny"}), server, patterns)
+        for server, patterns in act.within
+    ]
+    return min(rulings, key=_permission, default=Ruling("deny", None))
+
+
+def _permission(ruling: Ruling) -> tuple[int, bool]:
+    """Order rulings by what they grant; of two alike, the one that a rule decides says more."""
+    return STRICTEST.index(ruling.verdict), ruling.rule is not None
+
+
+def _that_hold(rules: tuple[Rule, ...], facts: Facts, unknown_met_in: set[str]) -> tuple[Rule, ...]:
+    """Return the rules whose conditions hold; one on an unknown fact, by the rule's list."""
+    return tuple(
+        rule
+        for rule in rules
+        if all(
+            c.holds(facts[c.name]) if c.name in facts else rule.verdict in unknown_met_in
+            for c in rule.conditions
+        )
     )
 
 
-def _rule_at(  # noqa: PLR0917  (private, and each of the five is one thing)
-    act: Act, rules: tuple[Rule, ...], facts: Facts, server: str, patterns: tuple[Pattern, ...]
-) -> Ruling:
-    """Rule on the act at the places of `server` that fit `patterns`, strictest list first."""
-    closed: list[Pattern] = list(act.outside.get(server, ()))
-    asked: Rule | None = None  # an approve rule that covers some of the places, all in `closed`
+_Covered = tuple[Rule, Pattern | None]
+"""A rule that covers an act on a server: at the places of a pattern, or (None) at all of them."""
+
+
+def _that_cover(act: Act, rules: tuple[Rule, ...], server: str) -> list[_Covered]:
+    found: list[_Covered] = []
+    organ = act.kind.startswith("oversight/")
     for rule in rules:
-        if not _holds(rule, facts) or not rule.covers_verb(act.verb, by_run=act.by_run):
-            continue
-        named = rule.names(act.verb, act.asset, act.kind, by_run=act.by_run)
-        if not named and not _covers_places(rule, act, server):
-            continue
-        where = patterns if rule.place is None else (*patterns, rule.place)
+        if rule.names(act.verb, act.asset, act.kind, by_run=act.by_run):
+            found.append((rule, None))
+        elif (
+            rule.place is not None
+            and rule.server == server
+            and rule.covers_verb(act.verb, by_run=act.by_run)
+            and not (organ and literal(rule.place) is None)  # a wildcard covers no organ
+        ):
+            found.append((rule, rule.place))
+    return found
+
+
+def _most_at(
+    act: Act, rules: tuple[Rule, ...], server: str, patterns: tuple[Pattern, ...]
+) -> Ruling:
+    """Rule on the act at the best of the places of `server` that fit `patterns`."""
+    closed: list[Pattern] = list(act.outside.get(server, ()))  # where a stricter rule decides
+    asked: Rule | None = None
+    for rule, place in _that_cover(act, rules, server):  # the strictest list first
+        where = patterns if place is None else (*patterns, place)
         if find_place(where, tuple(closed)) is None:
             continue
-        if named or (rule.verdict == "allow"):
+        if rule.verdict == "allow" or place is None:
             return Ruling(rule.verdict, rule)
-        assert rule.place is not None  # noqa: S101  (not named, so it covers by its place)
-        closed.append(rule.place)
+        closed.append(place)
         if rule.verdict == "approve":
             asked = asked or rule
         elif find_place(patterns, tuple(closed)) is None:
@@ -236,8 +321,27 @@ def _rule_at(  # noqa: PLR0917  (private, and each of the five is one thing)
     return Ruling("approve", asked) if asked else Ruling("deny", None)
 
 
-def _covers_places(rule: Rule, act: Act, server: str) -> bool:
-    if rule.place is None or rule.server != server:
-        return False
-    organ = act.kind.startswith("oversight/")
-    return not organ or literal(rule.place) is not None  # a wildcard covers no organ
+def _least_at(
+    act: Act, rules: tuple[Rule, ...], server: str, patterns: tuple[Pattern, ...]
+) -> Ruling:
+    """Rule on the act at the worst of the places of `server` that fit `patterns`."""
+    outside = tuple(act.outside.get(server, ()))
+    granted_at: list[Pattern] = list(outside)
+    asked: Rule | None = None
+    granted: Rule | None = None
+    for rule, place in _that_cover(act, rules, server):
+        where = patterns if place is None else (*patterns, place)
+        # A stricter list comes first: what it has granted under approval, `allow` cannot widen.
+        closed = outside if rule.verdict == "deny" else tuple(granted_at)
+        if find_place(where, closed) is None:
+            continue
+        if rule.verdict == "deny":
+            return Ruling("deny", rule)
+        asked = rule if rule.verdict == "approve" and asked is None else asked
+        granted = granted or rule
+        if place is None:
+            return Ruling("approve" if asked else "allow", asked or rule)
+        granted_at.append(place)
+        if find_place(patterns, tuple(granted_at)) is None:
+            return Ruling("approve" if asked else "allow", asked or granted)
+    return Ruling("deny", None)

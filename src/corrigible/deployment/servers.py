@@ -319,7 +319,7 @@ def _take(raw: Sequence[Any], limits: Limits) -> tuple[tuple[ListedTool, ...], t
         if why is None:
             tools.append(_listed(tool))
         else:
-            refused.append(f"{plain(name, 60)!r}: {why}")
+            refused.append(f"{plain(repr(name), 60)}: {why}")
     return tuple(tools), tuple(dict.fromkeys(refused))
 
 

@@ -7,9 +7,10 @@ aliases, tags, depth, size.  Values are text, numbers, booleans and null as YAML
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -54,9 +55,11 @@ class Source:
     def problem(self, path: Path_, text: str, *, key: bool = False) -> Problem:
         """Make a problem at `path`, or at the nearest place above it that the file has."""
         places = self.keys_at if key else self.values_at
-        for length in range(len(path), -1, -1):
+        prefixes = range(len(path), -1, -1)
+        for length in prefixes:
             if path[:length] in self.overrides:
                 return Problem(self.overrides[path[:length]], 0, 0, text)
+        for length in prefixes:
             if place := places.get(path[:length]) or self.values_at.get(path[:length]):
                 return Problem(self.file, *place, text)
         return Problem(self.file, 0, 0, text)
@@ -71,17 +74,17 @@ def read_source(path: Path) -> Source:
     try:
         with path.open("rb") as file:  # not by its stated size: a device states none
             data = file.read(LARGEST_BYTES + 1)
-        if len(data) > LARGEST_BYTES:
-            raise ManifestError([Problem(str(path), 0, 0, _too_large())])
-        return parse_source(data.decode("utf-8-sig"), str(path))
-    except ManifestError:
-        raise
-    except UnicodeDecodeError as error:
-        text = f"must be UTF-8 text, byte {error.start} is {error.object[error.start]:#04x}"
-        raise ManifestError([Problem(str(path), 0, 0, text)]) from None
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         text = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         raise ManifestError([Problem(str(path), 0, 0, text)]) from None
+    if len(data) > LARGEST_BYTES:
+        raise ManifestError([Problem(str(path), 0, 0, _too_large())])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        words = f"must be UTF-8 text, byte {error.start} is {error.object[error.start]:#04x}"
+        raise ManifestError([Problem(str(path), 0, 0, words)]) from None
+    return parse_source(text, str(path))
 
 
 def parse_source(text: str, file: str) -> Source:
@@ -97,7 +100,7 @@ def parse_source(text: str, file: str) -> Source:
         _fill(source, YAML(typ="safe", pure=True).parse(io.StringIO(text.removeprefix("\ufeff"))))
     except ManifestError as error:
         raise ManifestError([*source.problems, *error.problems]) from None
-    except Exception as error:  # the parser meets hostile text: whatever it raises, it is no YAML
+    except Exception as error:  # noqa: BLE001  (a parser of hostile text: whatever it raises, it is no YAML)
         raise ManifestError([*source.problems, _syntax_problem(error, text, file)]) from None
     if () not in source.values_at:
         raise ManifestError([Problem(file, 1, 1, "is empty; `corrigible init` drafts a manifest")])
@@ -197,8 +200,11 @@ def _mapping(source: Source, events: Iterator[Event], path: Path_) -> dict[str, 
     return values
 
 
-_NULL = {"", "~", "null", "Null", "NULL"}
-_TRUE, _FALSE = {"true", "True", "TRUE"}, {"false", "False", "FALSE"}
+_CONSTANTS: Mapping[str, bool | None] = MappingProxyType({
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+})  # fmt: skip
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})|0o[0-7]{1,99}|0x[0-9a-fA-F]{1,99}")
 _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -209,17 +215,14 @@ def _scalar(source: Source, event: ScalarEvent) -> Any:
     text = _text(source, event)
     if event.style or event.tag is not None:
         return text
-    if text in _NULL:
-        return None
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
+    constant = _CONSTANTS.get(text, text)
+    if constant is not text:
+        return constant
     if _INTEGER.fullmatch(text):
         return int(text, 0)
     leading_zero = re.match(r"[-+]?0[0-9]", text)  # octal to some readers: text, read by its field
-    if _DECIMAL.fullmatch(text) and not leading_zero:
-        return float(text)
-    if _SPECIAL.fullmatch(text):
-        return float(text.replace(".", ""))
+    if _SPECIAL.fullmatch(text) or (_DECIMAL.fullmatch(text) and not leading_zero):
+        return float(re.sub(r"\.(?=[iInN])", "", text))
     return text
 
 

@@ -6,6 +6,8 @@ do at all?"), and the guard, which asks with the arguments of one call.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from typing import Any
 
 from corrigible.deployment.places import (
@@ -13,13 +15,24 @@ from corrigible.deployment.places import (
     Pattern,
     PlaceError,
     arguments_of,
+    below,
     find_place,
+    literal,
     overlap,
     pattern_of,
     template_pattern,
 )
 from corrigible.deployment.records import Asset, Deployment, Tool
-from corrigible.deployment.rules import Act, Facts, Rule, Ruling, Verdict, rule_on
+from corrigible.deployment.rules import (
+    STRICTEST,
+    Act,
+    Facts,
+    Rule,
+    Ruling,
+    Verdict,
+    rule_on,
+    rule_on_every,
+)
 from corrigible.drives import RUN_MEANS, Verb, drives_served
 from corrigible.errors import CorrigibleError
 
@@ -69,12 +82,14 @@ def touch(
 ) -> Touched:
     """Return every effect that a call may have.
 
-    `arguments` None leaves them all open: the union over all calls.  An argument that is
-    missing, or that is no text or number, is open; a place that has no canonical form is taken
-    to be anywhere on the server.  An asset is touched if some place fits both.
+    `arguments` None leaves them all open: the union over all calls.  An argument that is missing
+    or is neither text, whole number nor a list of these is open; of a list, each element is a
+    place of the call.  A place that has no canonical form is taken to be anywhere on the server.
+    An asset is touched if some place fits both; what is deleted goes with all that is below it.
 
     Raises:
         UnknownToolError: the manifest has no such tool.
+        PlaceError: the patterns hold so many wildcards that they cannot be compared.
     """
     full = f"{server}.{tool}"
     record = deployment.tools.get(full)
@@ -103,25 +118,51 @@ def _places_of_call(
     reach = [pattern_of(glob, record) for glob in tool.reach] if tool.reach else [ANYWHERE]
     if tool.target is None:
         return tuple((r,) for r in reach), ""
-    values = _plain_arguments(arguments)
-    try:
-        targets = [template_pattern(t, record, values) for t in tool.target]
-    except PlaceError as error:
-        return ((ANYWHERE,),), f"a place of the call {error}: taken to be anywhere on {server}"
-    if arguments is not None:
-        # An exact place is where the call acts, whatever reach was stated for it.
-        return tuple((target,) for target in targets), ""
-    return tuple((target, r) for target in targets for r in reach), ""
+    found: dict[tuple[Pattern, ...], None] = {}
+    notes: dict[str, None] = {}
+    for template in tool.target:
+        for values in _fillings(template, arguments):
+            try:
+                target = template_pattern(template, record, values)
+            except PlaceError as error:
+                note = f"a place of the call {error}: taken to be anywhere on {server}"
+                return ((ANYWHERE,),), note
+            if literal(target) is None or arguments is None:
+                found |= {(target, r): None for r in reach}
+                opened = [n for n in arguments_of(template) if n not in values]
+                notes |= {f"the argument {n!r} is not known: taken to be any": None for n in opened}
+                continue
+            # An exact place is where the call acts, whatever was stated of its reach.
+            found[target,] = None
+            at = literal(target)
+            if find_place((target,), (template_pattern(template, record),)) is not None:
+                notes[f"{at!r} leaves the target {template!r}"] = None
+            if find_place((target,), tuple(reach)) is not None:
+                notes[f"{at!r} lies outside the stated reach of the tool"] = None
+    return tuple(found), "; ".join(notes) if arguments is not None else ""
 
 
-def _plain_arguments(arguments: Mapping[str, Any] | None) -> dict[str, str]:
-    plain: dict[str, str] = {}
-    for name, value in (arguments or {}).items():
-        if isinstance(value, str) or (
-            isinstance(value, int | float) and not isinstance(value, bool)
-        ):
-            plain[name] = str(value)
-    return plain
+_MOST_FILLINGS = 64
+
+
+def _fillings(template: str, arguments: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """Return the texts that one call puts into a template: several where it passes a list."""
+    choices: list[list[tuple[str, str]]] = []
+    for name in dict.fromkeys(arguments_of(template)):
+        value = (arguments or {}).get(name)
+        texts = [_as_text(item) for item in (value if isinstance(value, list | tuple) else [value])]
+        if texts and len(texts) <= _MOST_FILLINGS and None not in texts:
+            choices.append([(name, text) for text in texts if text is not None])
+    if prod(len(choice) for choice in choices) > _MOST_FILLINGS:
+        choices = [choice for choice in choices if len(choice) == 1]
+    return [dict(filling) for filling in product(*choices)]
+
+
+def _as_text(value: Any) -> str | None:
+    """Return what a server would read; a fraction may be written in several ways: None."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+        return str(value)
+    return value if isinstance(value, str) else None
 
 
 def _sandbox(deployment: Deployment, server: str, tool: Tool) -> dict[str, _Where]:
@@ -138,29 +179,46 @@ def _sandbox(deployment: Deployment, server: str, tool: Tool) -> dict[str, _Wher
     }
 
 
+_Within = tuple[tuple[str, tuple[Pattern, ...]], ...]
+
+
 def _effects(
     deployment: Deployment, verbs: tuple[Verb, ...], where: dict[str, _Where], *, by_run: bool
 ) -> list[Effect]:
-    found: list[Effect] = []
-    for name, asset in deployment.assets.items():
-        within = tuple(
-            (server, (*patterns, at))
-            for server, alternatives in where.items()
-            for at in asset_patterns(deployment, asset, server)
-            for patterns in alternatives
-            if overlap(*patterns, at)
-        )
-        if within:
-            found += [Effect(verb, name, asset.kind, by_run, within) for verb in verbs]
-    elsewhere = tuple(
-        (server, patterns)
+    at_or_below = {
+        server: tuple(tuple(below(p) for p in patterns) for patterns in alternatives)
         for server, alternatives in where.items()
-        for patterns in alternatives
-        if find_place(patterns, named_places(deployment, server)) is not None
-    )
-    if elsewhere:
-        found += [Effect(verb, ELSEWHERE, ELSEWHERE, by_run, elsewhere) for verb in verbs]
+    }
+    found: list[Effect] = []
+    for name in (*deployment.assets, ELSEWHERE):
+        asset = deployment.assets.get(name)
+        kind = ELSEWHERE if asset is None else asset.kind
+        deleted = _within(deployment, asset, at_or_below) if "delete" in verbs else ()
+        touched = _within(deployment, asset, where)
+        found += [
+            Effect(verb, name, kind, by_run, within)
+            for verb in verbs
+            if (within := deleted if verb == "delete" else touched)
+        ]
     return found
+
+
+def _within(deployment: Deployment, asset: Asset | None, where: dict[str, _Where]) -> _Within:
+    """Return where in `where` the places of an asset lie; of None, those that no asset names."""
+    if asset is None:
+        return tuple(
+            (server, patterns)
+            for server, alternatives in where.items()
+            for patterns in alternatives
+            if find_place(patterns, named_places(deployment, server)) is not None
+        )
+    return tuple(
+        (server, (*patterns, at))
+        for server, alternatives in where.items()
+        for at in asset_patterns(deployment, asset, server)
+        for patterns in alternatives
+        if overlap(*patterns, at)
+    )
 
 
 def asset_patterns(deployment: Deployment, asset: Asset, server: str) -> tuple[Pattern, ...]:
@@ -185,13 +243,44 @@ def ruling_on(
     facts: Facts,
 ) -> Ruling:
     """Return the most that authority grants to one effect (see `rules.rule_on`)."""
+    return rule_on(_act(deployment, effect), rules, facts)
+
+
+def ruling_on_call(
+    deployment: Deployment, effect: Effect, rules: tuple[Rule, ...], facts: Facts
+) -> Ruling:
+    """Return what authority grants to one effect of one call, wherever that call acts.
+
+    The least over its places (see `rules.rule_on_every`): a call that copies from one place to
+    another acts at both, and one whose place is not known may act at any.
+    """
+    return rule_on_every(_act(deployment, effect), rules, facts)
+
+
+def _act(deployment: Deployment, effect: Effect) -> Act:
     outside = (
         {server: named_places(deployment, server) for server, _ in effect.within}
         if effect.asset == ELSEWHERE
         else {}
     )
-    act = Act(effect.verb, effect.asset, effect.kind, effect.by_run, effect.within, outside)
-    return rule_on(act, rules, facts)
+    return Act(effect.verb, effect.asset, effect.kind, effect.by_run, effect.within, outside)
+
+
+_RAISED_BY: Mapping[str, frozenset[str]] = {
+    "task": frozenset({"advance", "write"}),
+    "resource": frozenset({"acquire"}),
+    "access": frozenset({"acquire"}),
+    "tools": frozenset({"acquire"}),
+    "information": frozenset({"read", "acquire"}),
+    "people": frozenset({"send"}),
+    "agents": frozenset({"delegate"}),
+    "self": frozenset({"write"}),
+}
+
+
+def raises(verb: str, kind: str) -> bool:
+    """Whether `verb` takes an asset of `kind` one level up: what was not held is held then."""
+    return kind != "self/process" and verb in _RAISED_BY.get(kind.partition("/")[0], frozenset())
 
 
 def is_indivisible(tool: Tool) -> bool:
@@ -201,7 +290,4 @@ def is_indivisible(tool: Tool) -> bool:
 
 def strictest(verdicts: list[Verdict]) -> Verdict:
     """Return the strictest of some verdicts; of none, `deny`."""
-    for verdict in ("deny", "approve", "allow"):
-        if verdict in verdicts:
-            return verdict  # type: ignore[return-value]  # one of the three literals
-    return "deny"
+    return next((verdict for verdict in STRICTEST if verdict in verdicts), "deny")

@@ -18,6 +18,7 @@ from corrigible.errors import DiscountError, WorldError
 from corrigible.world.record import Bools, Floats, Int32s, Int64s, World
 
 CACHED_PER_WORLD = 8
+_CLOSED = 1e-9  # a row keeps to its component if no more than this leads out of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +48,13 @@ class Layout:
 
     order: Int64s  # [L], the state at each line; a component comes after all that it leads to
     component: Int64s  # [C+1], lines of component c are component[c]:component[c+1]
+    closed: Bools  # [C], whether no row of the component may lead out of it
     first_row: Int64s  # [L+1], rows of line i are first_row[i]:first_row[i+1]
     row: Int64s  # [Q], the world's number of each row
     whole: Lists  # Q(row) = sum of weight * tile: the Bellman operator itself
     inner: Lists  # within the component, without the self-loop, divided by 1 - self-loop
     outer: Lists  # everything else but the self-loop, divided by 1 - self-loop
+    discount: float
     contraction: float  # largest discounted probability of a row to stay live; < 1 if discount is
 
 
@@ -162,16 +165,18 @@ def _laid_out(
     whole = sparse.hstack([discount * moves[:, order], payoff], format="csr")
     whole.sum_duplicates()
     whole.eliminate_zeros()
-    inner, outer = _split(whole, home, component)
+    parts = _split(whole, home, component, discount)
     stay = np.asarray(whole[:, : len(order)].sum(axis=1)).ravel()
     return Layout(
         order=order,
         component=component,
+        closed=parts.closed,
         first_row=np.concatenate([[0], np.cumsum(np.bincount(home, minlength=len(order)))]),
         row=rows,
         whole=_lists(whole),
-        inner=inner,
-        outer=outer,
+        inner=parts.inner,
+        outer=parts.outer,
+        discount=float(discount),
         contraction=min(float(stay.max(initial=0.0)), discount),
     )
 
@@ -227,7 +232,14 @@ def _sinks_first(graph: sparse.csr_matrix, label: Int64s) -> Int64s:
     return sorted_rank
 
 
-def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s) -> tuple[Lists, Lists]:
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    inner: Lists
+    outer: Lists
+    closed: Bools
+
+
+def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s, discount: float) -> _Parts:
     """Each row's terms inside its component and outside it, both without its self-loop.
 
     Dividing by 1 - self-loop makes a row's value the one of taking it until it moves on.  A row
@@ -250,7 +262,9 @@ def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s) -> tuple[L
         terms = (weight[which], (coo.row[which], coo.col[which]))
         return _lists(sparse.csr_matrix(terms, shape=whole.shape))
 
-    return chosen(inside), chosen(outside)
+    held = np.bincount(coo.row, coo.data * (inside | loop), minlength=whole.shape[0])
+    leaky = np.bincount(part[home], held < discount - _CLOSED, minlength=len(component) - 1)
+    return _Parts(chosen(inside), chosen(outside), closed=leaky == 0)
 
 
 def _lists(matrix: sparse.csr_matrix) -> Lists:

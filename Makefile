@@ -1,0 +1,16 @@
+# `make check` is what a change must pass; BIN says where the tools are installed.
+BIN ?= .venv/bin
+
+.PHONY: check test test-all
+
+check:
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest -q -n 2 -m "not slow"
+
+test:
+	$(BIN)/pytest -q -n 2 -m "not slow"
+
+test-all:
+	$(BIN)/pytest -q -n 2

@@ -1,0 +1,57 @@
+"""The fenced blocks of a Markdown page: what the docs' tests run and compare."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+_BLOCK = re.compile(
+    r"^(?P<fence>```+)(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block: its language, its text, and the line of its first text line."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Return the blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(m["language"].strip(), m["text"], text.count("\n", 0, m.start("text")) + 1)
+        for m in _BLOCK.finditer(text)
+    ]
+
+
+def shell_commands(page: Path) -> list[str]:
+    """Return what the page tells its reader to type: `sh` blocks, and `$` lines of `console`."""
+    commands = []
+    for block in blocks_of(page):
+        lines = block.text.replace("\\\n", " ").splitlines()
+        if block.language == "sh":
+            commands += [line for line in lines if line.strip() and not line.startswith("#")]
+        if block.language == "console":
+            commands += [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    return commands
+
+
+def run_python(page: Path) -> int:
+    """Run the page's python blocks as one reader would, in order; return how many ran."""
+    names = {"__name__": "__main__"}
+    blocks = [block for block in blocks_of(page) if block.language == "python"]
+    for block in blocks:
+        padded = "\n" * (block.line - 1) + block.text  # so that a traceback names the page's line
+        exec(compile(padded, str(page), "exec"), names)  # noqa: S102  (our own docs)
+    return len(blocks)
+
+
+def pages() -> list[Path]:
+    """Return every page for readers: README, CHANGELOG, and what `docs` and `examples` hold."""
+    deep = [page for top in ("docs", "examples") for page in sorted((ROOT / top).rglob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CHANGELOG.md", *deep]
