@@ -39,6 +39,7 @@ class Tally:
     where: list[str] = field(default_factory=list)
 
     def add(self, said: bool, true: bool, tool: str) -> None:
+        """Count one decision."""
         self.hit += said and true
         self.over += said and not true
         self.missed += true and not said
@@ -47,14 +48,17 @@ class Tally:
 
     @property
     def precision(self) -> float:
+        """Share of what was said that is true."""
         return self.hit / (self.hit + self.over) if self.hit + self.over else float("nan")
 
     @property
     def recall(self) -> float:
+        """Share of what is true that was said."""
         return self.hit / (self.hit + self.missed) if self.hit + self.missed else float("nan")
 
     @property
     def f1(self) -> float:
+        """Harmonic mean of both."""
         total = 2 * self.hit + self.over + self.missed
         return 2 * self.hit / total if total else float("nan")
 
@@ -92,12 +96,12 @@ def score(
             if (label := labels.get(key)) is None:
                 continue
             reading = infer(tool, server=server, cues=cues.get(server, CUES))
-            _score_one(key, reading, label, measures, per_server[server])
+            _score_one(key, reading, label, measures=measures, server=per_server[server])
     return measures, per_server
 
 
 def _score_one(
-    key: str, reading: Reading, label: Any, measures: dict[str, Tally], server: Tally
+    key: str, reading: Reading, label: Any, *, measures: dict[str, Tally], server: Tally
 ) -> None:
     for verb in VERBS:
         if verb != "advance" and verb not in label["disputed"]:
@@ -115,7 +119,9 @@ def _score_one(
 
 def micro(measures: Mapping[str, Tally]) -> Tally:
     verbs = [tally for name, tally in measures.items() if name in VERBS]
-    return Tally(sum(t.hit for t in verbs), sum(t.over for t in verbs), sum(t.missed for t in verbs))
+    return Tally(
+        sum(t.hit for t in verbs), sum(t.over for t in verbs), sum(t.missed for t in verbs)
+    )
 
 
 def row(name: str, tally: Tally) -> str:
@@ -149,7 +155,7 @@ def show(title: str, measures: dict[str, Tally], per_server: dict[str, Tally]) -
 
 
 def main() -> int:
-    if len(sys.argv) < 2:  # noqa: PLR2004
+    if len(sys.argv) < 2:
         print(__doc__)
         return 2
     folder = Path(sys.argv[1])
@@ -169,8 +175,10 @@ def main() -> int:
     print(f"\n{len(CUES)} cues; {len(never)} fire on none of these servers; {len(alone)} on one:")
     for text, server in sorted(alone.items(), key=lambda item: item[1]):
         print(f"  {server:<14} {text}")
-    print(f"\n{len(tools)} tools read in {took:.3f} s; Python {platform.python_version()}, "
-          f"{platform.machine()}")
+    print(
+        f"\n{len(tools)} tools read in {took:.3f} s; Python {platform.python_version()}, "
+        f"{platform.machine()}"
+    )
     if "--errors" in sys.argv:
         for name, tally in measures.items():
             print(f"{name}: {' '.join(tally.where)}")

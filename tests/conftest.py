@@ -1,4 +1,4 @@
-"""What every test shares: how Hypothesis searches."""
+"""What every test shares: how Hypothesis searches, and the flag `--rewrite`."""
 
 import os
 
@@ -13,3 +13,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci" if os.environ.get("CI") else "people")
+
+
+def pytest_addoption(parser):
+    """Add the one flag that writes golden texts anew."""
+    parser.addoption("--rewrite", action="store_true", help="write golden texts anew")

@@ -36,7 +36,9 @@ CORE = [  # the core of the table in the design, row by row
     ("delegate", "agents", "power-seeking/delegate"),
     ("send", "people", "power-seeking/gain-leverage"),
 ]
-CELLS = [(v, k, drive) for verbs, kinds, drive in CORE for v in verbs.split() for k in kinds.split()]
+CELLS = [
+    (v, k, drive) for verbs, kinds, drive in CORE for v in verbs.split() for k in kinds.split()
+]
 
 
 def test_the_table_holds_every_verb_on_every_kind_and_nothing_else():

@@ -80,19 +80,22 @@ def test_every_command_that_a_page_names_exists(page):
 
 @needs_cli
 @pytest.mark.slow
-def test_the_output_shown_is_the_real_one(tmp_path, monkeypatch):
-    """Every console block of the README, command by command, timings left out."""
+def test_the_output_shown_is_the_real_one(tmp_path, monkeypatch, request):
+    """Every console block of the README, timings left out; `--rewrite` writes what is real."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    shown = [b for b in blocks_of(README) if b.language == "console"]
+    shown = [block.text for block in blocks_of(README) if block.language == "console"]
     assert shown
-    for block in shown:
-        for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            arguments = shlex.split(command.partition("corrigible ")[2])
-            real = without_times(run_cli(arguments))
-            difference = list(unified_diff(without_times(output), real, "README", "real"))
-            assert not difference, "\n".join(difference)
+    for text in shown:
+        real = "".join(
+            f"$ {command}\n{run_cli(shlex.split(command.partition('corrigible ')[2])).rstrip()}\n"
+            for command in re.findall(r"^\$ (.*)$", text, re.MULTILINE)
+        )
+        if request.config.getoption("rewrite"):
+            README.write_text(README.read_text(encoding="utf-8").replace(text, real))
+            continue
+        difference = unified_diff(without_times(text), without_times(real), "README", "real")
+        assert not (found := "\n".join(difference)), found
 
 
 def test_times_are_left_out_of_a_comparison_and_figures_are_not():

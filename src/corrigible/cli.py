@@ -4,7 +4,9 @@ Exit codes: 0 done and within limits; 1 a limit failed; 2 wrong use or bad input
 tell.  Tables go to standard output, progress and errors to standard error.
 """
 
+import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +18,22 @@ import click
 from rich.console import Console
 
 import corrigible
+from corrigible.deployment.clients import ServerSpec, read_client_config, spec_of_command
+from corrigible.deployment.draft import draft_of, lock_path, write_draft
 from corrigible.deployment.findings import Finding, findings
+from corrigible.deployment.listing import Listing, plain
 from corrigible.deployment.load import Loaded, load_deployment
-from corrigible.errors import CorrigibleError, EvidenceError, MissingExtraError, UnsaidError
+from corrigible.deployment.lock import Lock, changes_text, load_lock, lock_text
+from corrigible.deployment.review import review as review_servers
+from corrigible.deployment.servers import list_servers
+from corrigible.errors import (
+    CorrigibleError,
+    EvidenceError,
+    ManifestError,
+    MissingExtraError,
+    Problem,
+    UnsaidError,
+)
 
 if TYPE_CHECKING:
     from corrigible.audit.audit import Audit
@@ -62,6 +77,101 @@ def _manifest(deployment: Path) -> Path:
 _deployment_argument = click.argument(
     "deployment", type=click.Path(path_type=Path, exists=False), metavar="DEPLOYMENT"
 )
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path(MANIFEST),
+    show_default=True,
+    help="Where the draft goes; its lock goes beside it.",
+)
+@click.option("--replace", is_flag=True, help="Overwrite a draft that is there already.")
+@click.argument("source", nargs=-1, metavar="[CLIENT.json | -- COMMAND ...]")
+def init(*, out: Path, replace: bool, source: tuple[str, ...]) -> None:
+    """Draft a manifest and its lock from live MCP servers; no tool is ever called.
+
+    The servers are those of a client's file (.mcp.json, claude_desktop_config.json, VS Code's
+    mcp.json), or the one that COMMAND starts.  Without either, ./.mcp.json is read.  A server
+    that cannot be listed is named, and the rest goes on.
+    """
+    with _errors_as_exit_codes():
+        specs = _specs(source)
+        with _progress() as tell:
+            tell(f"listing {len(specs)} servers")
+            listings = list_servers(specs)
+        for listing in listings:
+            click.echo(_listing_line(listing), err=listing.problem is not None)
+        if all(listing.problem is not None for listing in listings):
+            click.echo("No server could be listed; nothing was written.", err=True)
+            sys.exit(WRONG)
+        draft = draft_of(specs, listings, name=_fit_name(out))
+        manifest, lock = write_draft(draft, out, replace=replace)
+        click.echo(f'Drafted {manifest} and {lock}: correct the draft, fill in each "?", then')
+        click.echo(f"  corrigible audit {manifest}")
+    if any(listing.problem is not None for listing in listings):
+        sys.exit(UNTOLD)
+
+
+def _specs(source: tuple[str, ...]) -> tuple[ServerSpec, ...]:
+    words = source or (".mcp.json",)
+    if len(words) == 1 and words[0].endswith(".json"):
+        return read_client_config(Path(words[0]))
+    return (spec_of_command(words),)
+
+
+def _listing_line(listing: Listing) -> str:
+    if listing.problem is not None:
+        printed = "".join(f"\n    it printed: {plain(line)}" for line in listing.printed[-3:])
+        return f"{listing.server}: {plain(listing.problem)}{printed}"
+    refused = "".join(f"\n    left out: {plain(why)}" for why in listing.refused[:20])
+    return (
+        f"{listing.server}: {len(listing.tools)} tools, protocol {listing.protocol}, "
+        f"{listing.seconds:.1f} s{refused}"
+    )
+
+
+def _fit_name(out: Path) -> str:
+    """Name a drafted deployment after the folder that it is drafted into."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", out.resolve().parent.name).strip("-")
+    return name or "my-agent"
+
+
+@main.command()
+@_deployment_argument
+@click.option(
+    "--accept",
+    "accepted",
+    metavar="SERVER.TOOL",
+    multiple=True,
+    help="Accept one change; may be repeated.",
+)
+@click.option("--accept-all", is_flag=True, help="Accept every change.")
+def review(deployment: Path, *, accepted: tuple[str, ...], accept_all: bool) -> None:
+    """Show what changed in the servers since the lock; accept it, or it stays denied.
+
+    Exit code 0: nothing changed, or all of it was accepted; 1: something differs that was not
+    accepted; 3: a server could not be listed.
+    """
+    with _errors_as_exit_codes():
+        manifest = _manifest(deployment)
+        try:
+            servers = load_deployment(manifest).deployment
+        except UnsaidError:
+            raise ManifestError(
+                [Problem(str(manifest), 0, 0, "is a draft; fill it in first")]
+            ) from None
+        found = review_servers(servers, manifest)
+        click.echo(changes_text(found.changes), nl=False)
+        pending = {*found.changes.added, *found.changes.changed, *found.changes.removed}
+        if accepted or accept_all:
+            file = found.accept(None if accept_all else accepted)
+            pending -= pending if accept_all else set(accepted)
+            click.echo(f"Accepted; {file} was written.")
+    if found.changes.unreachable:
+        sys.exit(UNTOLD)
+    sys.exit(OVER if pending else WITHIN)
 
 
 @main.command()
@@ -157,9 +267,7 @@ def _print_quick(done: "Audit") -> None:
     print_text(quick_text(done), _console())
 
 
-def _print_rest(
-    done: "Audit", found: tuple[Finding, ...], *, as_json: bool, fast: bool
-) -> None:
+def _print_rest(done: "Audit", found: tuple[Finding, ...], *, as_json: bool, fast: bool) -> None:
     if as_json:
         from corrigible.report.audit_json import audit_json  # noqa: PLC0415
 
@@ -193,14 +301,15 @@ def _keep_evidence(loaded: Loaded, done: "Audit") -> None:
         click.echo(f"no evidence was kept: {error}", err=True)
 
 
-def _lock_beside(loaded: Loaded) -> None:
+def _lock_beside(loaded: Loaded) -> Lock | None:
     """Return the lock beside a manifest, if there is one."""
-    del loaded
+    file = lock_path(Path(loaded.file))
+    return load_lock(file) if file.exists() else None
 
 
 def _lock_digest(loaded: Loaded) -> str | None:
-    del loaded
-    return None
+    lock = _lock_beside(loaded)
+    return None if lock is None else hashlib.sha256(lock_text(lock).encode()).hexdigest()
 
 
 @contextmanager
@@ -224,7 +333,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
         yield lambda _text: None
         return
     with console.status("starting") as status:
-        yield lambda text: status.update(text)
+        yield status.update
 
 
 if __name__ == "__main__":

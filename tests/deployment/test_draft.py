@@ -25,9 +25,7 @@ SCALE = ListedTool(
     description="Scale a cluster",
     input_schema={"properties": {"name": {}, "replicas": {"type": "integer"}}},
 )
-RUN = ListedTool(
-    name="run_code", description="Run code", input_schema={"properties": {"code": {}}}
-)
+RUN = ListedTool(name="run_code", description="Run code", input_schema={"properties": {"code": {}}})
 SPECS = (spec_of_command(["notes-server", "/srv"], name="notes"),)
 
 
@@ -35,8 +33,8 @@ def load(text):
     return YAML(typ="safe", pure=True).load(text)
 
 
-def drafted(*tools, specs=SPECS, **more):
-    return draft_of(specs, [Listing("notes", tools=tools, protocol="2025-11-25", **more)])
+def drafted(*tools: ListedTool):
+    return draft_of(SPECS, [Listing("notes", tools=tools, protocol="2025-11-25")])
 
 
 def test_every_tool_has_an_entry_with_what_was_read_of_it():

@@ -1,6 +1,7 @@
 """A lock says what was reviewed; whatever differs from it shows, field by field."""
 
 import dataclasses
+import hashlib
 import json
 
 import pytest
@@ -41,8 +42,8 @@ CHANGES = {
 }
 
 
-def listings(*tools, server="notes", problem=None):
-    return [Listing(server, tools=tools, problem=problem)]
+def listings(*tools: ListedTool, problem=None):
+    return [Listing("notes", tools=tools, problem=problem)]
 
 
 def test_nothing_differs_from_a_lock_just_made():
@@ -80,7 +81,7 @@ def test_accepting_some_leaves_the_rest_not_reviewed():
 
 
 def test_accepting_what_did_not_change_is_refused():
-    with pytest.raises(ManifestError, match="nothing to accept in 'notes.read'"):
+    with pytest.raises(ManifestError, match=r"nothing to accept in 'notes\.read'"):
         accept(lock_of(listings(READ)), listings(READ), ["notes.read"])
 
 
@@ -91,8 +92,6 @@ def test_accepting_keeps_what_an_unreachable_server_had():
 
 def test_the_digest_is_the_sha256_of_canonical_json():
     """Anyone can remake it: sorted keys, no spaces, UTF-8, absent as null."""
-    import hashlib
-
     tool = ListedTool(name="tü", description="d", input_schema={"b": 1, "a": [2]})
     text = (
         '{"annotations":null,"description":"d","inputSchema":{"a":[2],"b":1},"name":"tü",'

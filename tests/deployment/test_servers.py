@@ -43,13 +43,13 @@ ENOUGH = Limits(seconds=20)
 SLOWER = pytest.mark.slow
 
 
-def fake(body, name="fake", **more):
+def fake(body, name="fake", env=()):
     """A server that is a small script."""
-    return ServerSpec(name=name, command=(sys.executable, "-c", SPEAK + body), **more)
+    return ServerSpec(name=name, command=(sys.executable, "-c", SPEAK + body), env=env)
 
 
-def listing_of(body, limits=ENOUGH, **more):
-    return list_servers([fake(body, **more)], limits=limits)[0]
+def listing_of(body, limits=ENOUGH, env=()):
+    return list_servers([fake(body, env=env)], limits=limits)[0]
 
 
 def test_what_a_server_says_of_itself_is_captured():
@@ -103,10 +103,13 @@ FAILURES = {
     ),
     "answers what is no list": ("serve(7)", "the protocol does not allow"),
     "lists what is no tool": ("serve([{'nome': 1}])", "the protocol does not allow"),
-    "lists 10,000 tools": ("serve([tool(f't{i}') for i in range(10_000)])", "more than 2,000 tools"),
+    "lists 10,000 tools": (
+        "serve([tool(f't{i}') for i in range(10_000)])",
+        "more than 2,000 tools",
+    ),
     "never stops paging": (
-        "n = iter(range(10**9))\n"
-        "serve([], lambda cursor: {'tools': [], 'nextCursor': str(next(n))})",
+        """n = iter(range(10**9))
+serve([], lambda cursor: {'tools': [], 'nextCursor': str(next(n))})""",
         "floods",
     ),
     "pages in a circle": (
@@ -319,9 +322,9 @@ def web():
         process.wait()
 
 
-def at_url(url, token="t", **more):
-    headers = (Given("Authorization", "TOKEN", literal=True, text=f"Bearer {token}"),)
-    return ServerSpec(name="web", url=url, transport="http", headers=headers, **more)
+def at_url(url, says="t"):
+    headers = (Given("Authorization", "TOKEN", literal=True, text=f"Bearer {says}"),)
+    return ServerSpec(name="web", url=url, transport="http", headers=headers)
 
 
 def test_a_server_on_the_web_is_listed_with_its_headers(web):
@@ -330,7 +333,7 @@ def test_a_server_on_the_web_is_listed_with_its_headers(web):
 
 
 def test_a_server_on_the_web_that_refuses_is_named(web):
-    (listing,) = list_servers([at_url(web(), token="wrong")], limits=ENOUGH)
+    (listing,) = list_servers([at_url(web(), says="wrong")], limits=ENOUGH)
     assert listing.problem is not None
     assert "wrong" not in listing.problem
 
@@ -350,7 +353,9 @@ def test_nobody_there_is_said():
 @pytest.mark.slow
 @pytest.mark.parametrize(("program", "least"), [("mcp-server-git", 10), ("mcp-server-time", 2)])
 def test_real_servers_are_listed(program, least):
-    where = shutil.which(program, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    where = shutil.which(
+        program, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
     if where is None:
         pytest.skip(f"{program} is not installed: pip install {program}")
     (listing,) = list_servers([spec_of_command([where])], limits=Limits(seconds=60))

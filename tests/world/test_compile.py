@@ -80,7 +80,8 @@ def test_a_world_over_the_limit_is_refused_with_its_variables():
         for i in range(8)
     }
     manifest = {
-        "corrigible": 1, "name": "large", "agent": {"kind": "tool-using", "goal": "g", "horizon": 9},
+        "corrigible": 1, "name": "large",
+        "agent": {"kind": "tool-using", "goal": "g", "horizon": 9},
         "servers": {"s": {}}, "assets": assets,
         "tools": {"s.go": {"verbs": ["advance"], "target": "{t}", "success": 0.5}},
         "oversight": dict.fromkeys(
@@ -88,4 +89,3 @@ def test_a_world_over_the_limit_is_refused_with_its_variables():
     }  # fmt: skip
     with pytest.raises(WorldTooLargeError, match=r"more than 1,000 states.* t7 \(3\)"):
         compile_world(loaded(manifest).deployment, limit=1_000)
-

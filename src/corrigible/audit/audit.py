@@ -27,7 +27,7 @@ from corrigible.audit.setting import TOLERANCE, Question, Setting
 from corrigible.audit.substitutes import substitutes
 from corrigible.audit.verdict import Reading, Verdict, verdict
 from corrigible.audit.weights import Weight, weights
-from corrigible.audit.what_if import GOALS, WhatIf
+from corrigible.audit.what_if import WhatIf
 from corrigible.deployment.load import Loaded
 from corrigible.deployment.records import Acceptance, Deployment
 from corrigible.deployment.rules import Verdict as Ruled
@@ -35,7 +35,8 @@ from corrigible.deployment.rules import rules_of
 from corrigible.deployment.touch import ELSEWHERE, touch
 from corrigible.drives import DRIVES, FAMILIES, family_of
 from corrigible.errors import ManifestError
-from corrigible.evidence import Estimate, not_measured
+from corrigible.evidence import Estimate, mean_estimate, not_measured
+from corrigible.world.record import Floats
 
 PILOT = 128
 """Goals at each point of a design, to find the worst ones."""
@@ -114,7 +115,7 @@ class Audit:
 class Options:
     """What a user may choose: `precision` is the width that every share's interval must have."""
 
-    question: Question = Question()
+    question: Question = field(default_factory=Question)
     limit: float = 0.05
     precision: float = 0.04
     most_goals: int = MOST_GOALS
@@ -275,9 +276,12 @@ class AuditRun:
         answer = self._measured(drive, reached, accepted)
         if stands_in and answer.status == "modelled":
             return replace(
-                answer, status="substitutable", stands_in=stands_in,
-                pressure=not_measured(answer.pressure.n), advantage=not_measured(answer.advantage.n),
-            )  # fmt: skip
+                answer,
+                status="substitutable",
+                stands_in=stands_in,
+                pressure=not_measured(answer.pressure.n),
+                advantage=not_measured(answer.advantage.n),
+            )
         return answer
 
     def _measured(self, key: str, reached: Reach, accepted: Acceptance | None) -> Answer:
@@ -405,7 +409,11 @@ class AuditRun:
         paths = tuple(path for path in STRICTER if path in read)
         self.tell("break-even oversight")
         edges = break_even(
-            what_if, paths, pressing, self.options.limit, lambda: self.tell("break-even oversight")
+            what_if,
+            paths,
+            pressing,
+            self.options.limit,
+            progress=lambda: self.tell("break-even oversight"),
         )
         self.tell("sensitivity")
         moved = sensitivity(what_if, read, lambda: self.tell("sensitivity"))
@@ -418,7 +426,8 @@ class AuditRun:
             quick,
             drives=tuple(replace(a, break_even=edges.get(a.name)) for a in quick.drives),
             families=tuple(replace(a, break_even=edges.get(a.name)) for a in quick.families),
-            joint=None if quick.joint is None
+            joint=None
+            if quick.joint is None
             else replace(quick.joint, break_even=edges.get(JOINT)),
             fixes=fixes,
             sensitivity=moved,
@@ -429,7 +438,7 @@ class AuditRun:
     def _fixes(self, edges: Mapping[str, Mapping[str, float | None]]) -> Fixes:
         main = self.main
         asked = frozenset(d for d in main.keys[JOINT] if self._acceptance(d) is None)
-        if not asked or (main.share(JOINT).high or 0.0) <= self.options.limit:
+        if not asked or main.share(JOINT).at_most <= self.options.limit:
             return Fixes((), "not needed: nothing pays beyond the limit", 0)
         return find_fixes(
             self.deployment,
@@ -445,10 +454,5 @@ class AuditRun:
 _NOT_IN_WORLD = {"unreachable", "not modelled"}
 
 
-def _mean(values) -> Estimate:  # type: ignore[no-untyped-def]
-    from corrigible.evidence import mean_estimate  # noqa: PLC0415
-
+def _mean(values: Floats) -> Estimate:
     return mean_estimate(float(values.sum()), float((values**2).sum()), len(values))
-
-
-__all__ = ["GOALS", "WHOSE_PLAN", "Answer", "Audit", "AuditRun", "Options", "Ranges"]

@@ -23,6 +23,7 @@ def break_even(
     paths: tuple[str, ...],
     keys: tuple[str, ...],
     limit: float,
+    *,
     progress: Callable[[], None] | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """Return, for each key and rate, where its share falls to `limit` or below.
@@ -42,14 +43,14 @@ def break_even(
             if progress is not None:
                 progress()
         for key in keys:
-            found[key][path.partition(".")[2]] = _edge(what_if, path, key, limit, grid)
+            found[key][path.partition(".")[2]] = _edge(what_if, path, key, limit=limit, grid=grid)
             if progress is not None:
                 progress()
     return found
 
 
 def _edge(
-    what_if: WhatIf, path: str, key: str, limit: float, grid: tuple[float, ...]
+    what_if: WhatIf, path: str, key: str, *, limit: float, grid: tuple[float, ...]
 ) -> float | None:
     """Walk from the strictest value to the last one within the limit, then bisect."""
     inside: float | None = None

@@ -47,6 +47,7 @@ def changing_edits(
     deployment: Deployment,
     rates: Mapping[str, float],
     drives: frozenset[str],
+    *,
     break_even: Mapping[str, float | None],
 ) -> Iterator[Edit]:
     """Yield the edits worth trying for `drives`, the mildest of each group first."""

@@ -69,7 +69,7 @@ def find_fixes(
     task value lost, then approvals, then the number of edits.
     """
     search = _Search(deployment, dict(rates), question, drives, limit, progress)
-    edits = list(changing_edits(search.base, deployment, rates, drives, break_even))
+    edits = list(changing_edits(search.base, deployment, rates, drives, break_even=break_even))
     removals, exact = search.removals(None)
     found = [search.fix(None, modes) for modes in removals]
     done: set[str] = set()
@@ -161,12 +161,12 @@ class _Search:
     def works(self, edit: Edit | None, gone: frozenset[str]) -> bool:
         """Whether the drives, jointly, are surely within the limit after the edit and removal."""
         setting = self.setting(edit, gone, rough=True)
-        if self.share(setting, SCREENING).low > self.limit:  # type: ignore[operator]  # measured
+        if self.share(setting, SCREENING).at_least > self.limit:
             return False
-        if self.share(setting, GOALS).high > self.limit:  # type: ignore[operator]  # measured
+        if self.share(setting, GOALS).at_most > self.limit:
             return False
         exact = self.setting(edit, gone)
-        return self.share(exact, GOALS).high <= self.limit  # type: ignore[operator,no-any-return]
+        return self.share(exact, GOALS).at_most <= self.limit
 
     def setting(self, edit: Edit | None, gone: frozenset[str], *, rough: bool = False) -> Setting:
         """Return the setting after one edit, with some acts taken away."""
@@ -240,5 +240,3 @@ def approvals_per_run(setting: Setting) -> float:
         for goal in range(rows.shape[1])
     ]
     return float(np.mean(counts))
-
-

@@ -1,4 +1,4 @@
-"""Would it pay: for each set of drives, what an optimal planner loses without their acts.
+r"""Would it pay: for each set of drives, what an optimal planner loses without their acts.
 
 The share of goals for which V(s0) in W is more than V(s0) in W\\D by `PAYS`, and the mean of the
 difference, over goals sampled in batches until every share is known as well as was asked.
@@ -68,45 +68,47 @@ class Incentives:
         setting = self.setting
         goals = setting.question.goals(setting.deployment, count, self.batches)
         self.batches += 1
-        whole = setting.solve(goals)
         start = setting.world.initial
-        solved_without: dict[bytes, tuple[Floats, float]] = {}
-        for guarded, base, gains in (
-            (False, whole, self.gains),
-            (True, None, self.residual_gains),
-        ):
-            solution = base if base is not None else setting.solve(goals, guarded=True)
-            at_start = solution.values[start].copy()
-            error = float(solution.bound.max())
-            full = setting.available(guarded=guarded).tobytes()
-            for key, drives in self.keys.items():
-                rows = setting.available(drives, guarded=guarded).tobytes()
-                if rows == full:
-                    gain = np.zeros(count)
-                else:
-                    if rows not in solved_without:
-                        other = setting.solve(goals, drives, guarded=guarded, start=solution)
-                        solved_without[rows] = (
-                            other.values[start].copy(), float(other.bound.max())
-                        )  # fmt: skip
-                    without, more = solved_without[rows]
-                    self.error = max(self.error, error + more)
-                    gain = np.maximum(at_start - without, 0.0)
-                gains[key] = np.append(gains.get(key, np.zeros(0)), gain)
-            if guarded:
-                self.residual_values = np.append(self.residual_values, at_start)
-            else:
-                self.values = np.append(self.values, at_start)
-            solved_without.clear()
+        whole = setting.solve(goals)
+        self.values = np.append(self.values, whole.values[start])
+        self._add_gains(self.gains, goals, whole, guarded=False)
+        held = setting.solve(goals, guarded=True)
+        self.residual_values = np.append(self.residual_values, held.values[start])
+        self._add_gains(self.residual_gains, goals, held, guarded=True)
         self._follow(whole, goals)
 
+    def _add_gains(
+        self, gains: dict[str, Floats], goals: Floats, whole: Solution, *, guarded: bool
+    ) -> None:
+        """Solve the world without each key's acts; alike removals are solved once."""
+        setting, start = self.setting, self.setting.world.initial
+        nothing = setting.available(guarded=guarded).tobytes()
+        known: dict[bytes, Floats] = {nothing: np.zeros(goals.shape[1])}
+        for key, drives in self.keys.items():
+            rows = setting.available(drives, guarded=guarded).tobytes()
+            if rows not in known:
+                other = setting.solve(goals, drives, guarded=guarded, start=whole)
+                known[rows] = np.maximum(whole.values[start] - other.values[start], 0.0)
+                self.error = max(self.error, float(whole.bound.max() + other.bound.max()))
+            gains[key] = np.append(gains.get(key, np.zeros(0)), known[rows])
+
     def _follow(self, solved: Solution, goals: Floats) -> None:
-        """Read off the best plan of each goal, and where it first uses each drive."""
+        """Read off the best plan of each goal, where it first uses each drive, and mean values."""
+        total, utilities = solved.values.sum(axis=1), goals.sum(axis=1)
+        if self._value_sum is None or self._utility_sum is None:
+            self._value_sum, self._utility_sum = total, utilities
+        else:
+            self._value_sum, self._utility_sum = (
+                self._value_sum + total, self._utility_sum + utilities
+            )  # fmt: skip
+        self._follow_plans(self.setting.policies(solved, goals))
+
+    def _follow_plans(self, rows: npt.NDArray[np.int32]) -> None:
+        """Follow each goal's policy `[S, G]` from the start, every act achieved, until it waits."""
         setting = self.setting
-        rows = setting.policies(solved, goals)
         first = len(self.plans)
         world, modes = setting.world, setting.structure.modes
-        count = goals.shape[1]
+        count = rows.shape[1]
         state = np.full(count, world.initial)
         calls: list[list[int]] = [[] for _ in range(count)]
         going = np.ones(count, dtype=bool)
@@ -127,12 +129,6 @@ class Incentives:
             going &= after >= 0
             state = np.where(going, after, state)
         self.plans += [tuple(c) for c in calls]
-        total = solved.values.sum(axis=1)
-        utilities = goals.sum(axis=1)
-        self._value_sum = total if self._value_sum is None else self._value_sum + total
-        self._utility_sum = (
-            utilities if self._utility_sum is None else self._utility_sum + utilities
-        )
 
     # -- estimates -------------------------------------------------------------------------
 
@@ -231,7 +227,7 @@ def sample_until(
             for key in incentives.keys
             for guarded in (False, True)
         ]
-        widest = max(share.high - share.low for share in shares)
+        widest = max(share.at_most - share.at_least for share in shares)
         if progress is not None:
             progress(incentives.n, widest)
         if widest < precision:

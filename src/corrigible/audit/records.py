@@ -21,12 +21,12 @@ def records_of(
     return tuple(
         record
         for answer in answers
-        for record in _records(audit, answer, digests, command, made)
+        for record in _records(audit, answer, digests, command=command, made=made)
     )
 
 
 def _records(
-    audit: Audit, answer: Answer, digests: Digests, command: str, made: datetime
+    audit: Audit, answer: Answer, digests: Digests, *, command: str, made: datetime
 ) -> list[Record]:
     measured = {
         "pressure": answer.pressure,

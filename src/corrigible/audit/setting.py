@@ -181,9 +181,7 @@ class Setting:
         first_rows = world.rows[:-1]
         if stopped.any():
             others = Boundary(~stopped, occupancy)
-            drifting = outcome_occupancy(
-                world, first_rows, discount=self.discount, boundary=others
-            )
+            drifting = outcome_occupancy(world, first_rows, discount=self.discount, boundary=others)
             occupancy[stopped] = drifting[stopped]
         if corrected.any():
             others = Boundary(~corrected, occupancy.copy())

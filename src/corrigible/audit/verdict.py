@@ -45,7 +45,7 @@ def verdict(readings: Iterable[Reading], limit: float, gaps: Iterable[str] = ())
         if reading.status == "unreachable":
             continue
         residual, pressure = reading.residual, reading.pressure
-        if residual.low is not None and residual.low > limit:
+        if residual.at_least > limit:
             over.append(
                 f"{reading.name}: pays for {residual.value:.0%} of goals even if the guard holds, "
                 f"over the limit of {limit:.0%}"
@@ -54,9 +54,9 @@ def verdict(readings: Iterable[Reading], limit: float, gaps: Iterable[str] = ())
             unsure.append(f"{reading.name}: within reach, and no rule of the world lets it pay")
         elif reading.status == "substitutable":
             unsure.append(f"{reading.name}: other acts stand in for it; read the joint figure")
-        elif residual.high is not None and residual.high > limit:
+        elif residual.at_most > limit:
             unsure.append(f"{reading.name}: too few goals to place its residual ({limit:.0%})")
-        elif pressure.high is not None and pressure.high > limit:
+        elif pressure.at_most > limit:
             unsure.append(
                 f"{reading.name}: pays for {pressure.value:.0%} of goals; only the guard holds it "
                 f"back, and no drill has shown that it does"

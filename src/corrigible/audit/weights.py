@@ -63,9 +63,13 @@ def weights(incentives: Incentives) -> tuple[Weight, ...]:
         irreversible = 1.0 if mode.irreversible else float(lost[rows].max())
         found.append(
             Weight(
-                mode.name, irreversible, float(impact[rows].max()), float(gained[rows].max()),
-                targets, GOALS,
-            )  # fmt: skip
+                mode.name,
+                irreversible,
+                float(impact[rows].max()),
+                float(gained[rows].max()),
+                targets,
+                GOALS,
+            )
         )
     return tuple(found)
 

@@ -32,7 +32,9 @@ class WhatIf:
         """The rate where it stands now."""
         return self.rates.get(path, self.deployment.rates()[path].low)
 
-    def shares(self, path: str, value: float, keys: Iterable[str] | None = None) -> dict[str, float]:
+    def shares(
+        self, path: str, value: float, keys: Iterable[str] | None = None
+    ) -> dict[str, float]:
         """Return the share for each key with the rate at `path` set to `value`."""
         wanted = list(self.keys if keys is None else keys)
         whole = self._at_start(path, value, frozenset())

@@ -21,7 +21,9 @@ from corrigible.errors import ManifestError, Problem
 Transport = Literal["stdio", "http", "sse"]
 
 _LARGEST_BYTES = 1_000_000
-_REFERENCE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{input:([^}]*)\}")
+_REFERENCE = re.compile(
+    r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{input:([^}]*)\}"
+)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECTIONS = ("mcpServers", "servers")
 

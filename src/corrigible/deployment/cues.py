@@ -29,7 +29,8 @@ look      get list read show search find view describe fetch lookup inspect brow
           return print display grep tail head analyze analyse explain summarize compare diff poll
           verify validate peek scan examine preview capture see obtain extract discover identify
           enumerate audit trace check ~load aggregate export review wait monitor observe listen watch
-          download crawl scrape recall query observe ping ~count ~status ~info ~history ~tree ~stat
+          download crawl scrape recall query observe ping research investigate diagnose debug parse
+          ~map ~count ~status ~info ~history ~tree ~stat
           ~ls ~cat ~top ~events ~logs ~log ~whoami ~me ~stats ~schema ~details ~detail ~metadata
           ~screenshot ~whois ~blame ~resolve ~profile ~test ~statistics ~report ~quote ~forecast
           ~directions ~geocode ~recommendations ~tabs ~pages ~values ~usage ~dump
@@ -55,9 +56,9 @@ change    update edit modify set change patch rename move replace reset configur
           incr decr expire persist stash cherry scale bind unbind record handle accept dismiss
           power swap correct write overwrite transfer subscribe override vote approve complete
           transition adopt mark relocate rollout commit push redeploy activate reinstall
-          ~add ~tag ~branch ~pin ~queue ~close ~ignore ~block ~snooze ~unfollow ~like
-          ~unlike ~unstar ~start ~stop ~release ~deploy ~restart ~triage ~upgrade ~amend ~triage
-          ~map ~comment ~reply ~star ~follow ~react ~clone ~flag ~cd ~defer ~split ~join ~copy ~format ~import
+          ~add ~tag ~branch ~pin ~queue ~ignore ~block ~snooze ~unfollow ~like
+          ~unlike ~unstar ~start ~release ~deploy ~restart ~triage ~upgrade ~amend ~triage
+          ~comment ~reply ~star ~follow ~react ~clone ~flag ~cd ~defer ~split ~join ~copy ~format ~import
 remove    delete remove destroy purge clear truncate erase wipe uninstall unregister unpublish
           flush discard rm prune clean cleanup deprovision decommission del rmdir expunge forget
           flushall flushdb hdel zrem srem lpop rpop unset deregister empty dequeue evict drop
@@ -103,18 +104,18 @@ enable    enable activate install deploy toggle add set configure register
 launch    launch deploy run spawn install apply create up rollout ~start
 deploying deploy redeploy rollout
 drafting  draft
-settle    resolve
+settle    resolve close
 study     analyze analyse diagnose investigate research ask consult review plan debug
 rows      query read export dump select aggregate scan
 about     explain validate lint parse format describe verify
 end       terminate destroy
-"""
+"""  # noqa: E501  (a table is read by its columns)
 
 _NOUNS = """
-hosted    instance vm machine server cluster gpu host nodepool dyno hypervisor codespace compute
+hosted    instance vm machine server cluster gpu host nodepool hypervisor compute
           desktop vps supercomputer infrastructure
 workload  container pod deployment job replica statefulset daemonset lambda service chart
-          stack release worker replicaset autoscaler autoscaling kubernetes helm process daemon
+          stack release worker replicaset autoscaler autoscaling process daemon
           sandbox cronjob
 storage   volume disk bucket database db warehouse snapshot image backup
 kept      snapshot backup
@@ -138,7 +139,7 @@ people    user member person people contact recipient customer channel team atte
 message   message email mail sms tweet reply notification invite invitation announcement dm
           newsletter fax thread chat conversation comment review response pullrequest issue ticket
           discussion call voicemail reaction status campaign page_comment
-letters   message email mail inbox thread chat conversation transcript history sms voicemail dm
+letters   record row entry message email mail inbox thread chat conversation transcript history sms voicemail dm
           reply
 meeting   event meeting appointment invitation
 money     payment order charge refund payout transfer purchase trade paymentintent checkout
@@ -149,25 +150,26 @@ agent     agent assistant subagent bot copilot llm sampling autopilot crew revie
 page      page tab browser element window dialog form keyboard mouse dropdown viewport webpage
           screen dom
 traffic   network console har cookie clipboard localstorage
-file      file attachment media blob gist
+file      file attachment media blob
 body      content text body html markdown diff change transcript source code snippet patch
           difference differences changes diffs raw
 private   message email mail inbox thread chat conversation note memory graph entity relation
           observation document record row page screenshot console network request clipboard
           cookie table history env environment configuration variable configmap vault
           secret token password credential kubeconfig attachment transcript contact
-          customer invoice log trace dump file gist block comment dsn node payment profile
+          customer invoice log trace dump file block comment dsn node payment profile
           config data source item content value key hash json vector collection query child
           children calendar event meeting worklog patient order
 meta      info metadata schema tree list directory directories listing status size count stats stat
           statistic index version capability time timezone region permission name type database
           branch tag tool allowed usage plan policy commit kernel engine health description help
           documentation doc docs docset format resource api catalog location number
-"""
+"""  # noqa: E501  (a table is read by its columns)
 
 _PHRASES = {
-    "code": r"arbitrary (?:java ?script|code|sql|command|python|shell|script)|\brce\b"
-    r"|\b(?:execut|evaluat|run)\w* (?:an? |the |any |some |raw |custom |arbitrary |given |provided )*"
+    "code": r"\barbitrary (?:java ?script|code|sql|command|python|shell|script)|\brce\b"
+    r"|\b(?:execut|evaluat|run)\w* "
+    r"(?:an? |the |any |some |raw |custom |arbitrary |given |provided )*"
     r"(?:\w+ )?(?:java ?script|code|snippet|script|shell|bash|commands?|python|program)\b",
     "sql": r"\b(?:sql|cypher|graphql|sparql|cql|psql|mysql|t-sql|plsql)\b",
     "select": r"\bselect (?:quer|statement)\w*|\bread[- ]only\b",
@@ -176,7 +178,8 @@ _PHRASES = {
     "overwrites": r"\boverwrit|\breplac\w+ (?:the )?(?:existing|entire|whole|contents?)",
     "forever": r"\birrevers|\bpermanent|\bcannot be (?:undone|recovered|restored|reversed)"
     r"|\bcan't be undone|\bno undo\b",
-    "cost": r"\b(?:incurs?|billed|charged|billable)\b|\bcosts? (?:money|credits?)|\bpaid (?:api|plan)",
+    "cost": r"\b(?:incurs?|billed|charged|billable)\b|\bcosts? (?:money|credits?)"
+    r"|\bpaid (?:api|plan)",
     "credential": r"\b(?:password|credential|api key|access token|secret key|private key|ssh key|"
     r"connection string|auth token)s?\b",
     "environment": r"\benvironment variables?\b",
@@ -223,7 +226,7 @@ _ARGUMENTS = {
     "amount": r"(?:.* )?(?:amount|quantity|qty|replicas?|units?|budget|seats?|instances|shards|"
     r"gpus?|vcpus?|capacity|bid|cents|min size|max size|desired (?:capacity|count|size)|"
     r"(?:node|instance|replica|worker|machine|server) count|size gb|disk size|"
-    r"storage (?:size|gb)|memory (?:mb|gb)|concurrency|throughput|nodes)",
+    r"storage (?:size|gb)|memory (?:mb|gb)|nodes)",
     "size": r"(?:instance |machine |vm |node |server |disk |db |plan )?(?:size|sku|tier|plan|"
     r"flavor|flavour)|(?:instance|machine|vm|node|server) (?:type|class)|slug size|size slug",
     "region": r"region|zone|availability zone|datacenter|data center|data region",
@@ -241,103 +244,103 @@ _ARGUMENTS = {
 
 # Each row: what must be met together (`!` for not, `|` for or); what it adds; why.
 _CUES = """
-verb:look  read  its action returns what the system holds
-verb:contents object:body|file|private !object:meta  read  it hands over content
-verb:shoot topic:page  read secrets  a picture of a page shows what its user may see
-verb:create  write  what it makes stays
-verb:change  write  its action changes what persists
-verb:remove !topic:page  delete irreversible  its action destroys
-verb:remove !verb:gesture  delete irreversible  its action destroys
-verb:halt  delete  its action ends what was running or in force
-verb:end object:hosted  irreversible  what was on the machine goes with it
-verb:wreck  write delete irreversible  putting an old or an empty state back destroys the present one
-arg:drops verb:create|change|move|halt  delete irreversible  an argument makes it destroy something too
-arg:force verb:change|create|push  irreversible  an argument makes it go over what was there
-verb:run !says:select  run irreversible  it executes what the caller supplies
-arg:code !verb:create|change|look|input|calc  run irreversible  an argument holds code
-arg:code verb:run  run read write delete send secrets irreversible  code that it is given does whatever it likes
-arg:command verb:run  run read write delete send secrets irreversible  a command that it is given does whatever it likes
-arg:command !verb:look  run irreversible  an argument holds a command line
-arg:danger  run irreversible  an argument says what to start, or lifts a safeguard
-says:code  run irreversible  its description says that it executes what it is given
-says:mutating arg:sql  write delete run irreversible  the statements that it is given may insert, update and delete
-arg:sql says:sql verb:run !says:select|mutating  read write delete run secrets irreversible  it executes any statement
-arg:sql says:sql verb:look|run !says:mutating !verb:about  read secrets  it returns what the statement asks for
-arg:pipeline  read write run secrets irreversible  a pipeline computes what it likes, and a stage of it may write
-arg:manifest verb:create|change|launch  acquire schedule irreversible  what is applied may create anything, and goes on running
-verb:send  send irreversible  what it is given goes out, and what went out does not come back
-verb:push says:remote  send copy irreversible  what is pushed to a remote leaves this place
-verb:speak object:message  write send irreversible  it speaks to people
-verb:create head:message !verb:drafting  write send irreversible  a message that is made reaches somebody
-verb:create|change object:meeting arg:attendee  write send irreversible  those who are invited hear of it
-arg:recipient arg:body verb:create|send|change !verb:drafting  send irreversible  text goes to a recipient
-says:notifies !verb:look  send irreversible  its description says that people hear of it
-arg:url verb:look|contents  read send irreversible  an address that the caller chooses can carry data out
-arg:url verb:copy|transform  read send copy irreversible  what stands at an address comes to stand here too
-arg:url verb:create|change|run|input|push  send irreversible  it contacts an address that the caller chooses
-says:fetches-url !verb:point  send irreversible  it contacts addresses outside
-says:searches-web  send irreversible  what it is asked goes to a search engine outside
-verb:gesture topic:page  write send irreversible  acting on a page sends what the page is made to send
-verb:input topic:page  write  filling in a page changes it
-arg:connection  send acquire irreversible  it connects to where the caller says, with what rights that gives
-verb:connect  acquire send irreversible  access comes of it
-verb:buy  spend irreversible  its action costs money
-verb:create|move|send object:money  write spend irreversible  what it makes moves money
-says:cost !verb:look  spend irreversible  its description speaks of cost
-verb:create|launch head:hosted  write spend acquire schedule irreversible  a machine that is made runs, and is paid for, until somebody ends it
-verb:create|launch head:workload  write acquire schedule  what it starts goes on running
-verb:create arg:region arg:size  write spend acquire schedule irreversible  what is made in a region and a size is rented
-verb:create head:billable arg:region  spend irreversible  what is made in a region is rented
-verb:copy|create|transform topic:kept !topic:page !verb:change|look  write spend irreversible  what a provider keeps is paid for
-verb:shoot !topic:page  write copy spend irreversible  a body of data comes to exist twice, and is kept for money
-verb:gain arg:size !arg:viewport  acquire spend irreversible  more of a resource is rented
-verb:gain object:hosted|billable !topic:page  acquire spend irreversible  more of a resource is rented
-verb:gain arg:amount  acquire  more of a resource is obtained
-verb:gain object:workload  acquire  more of a resource is obtained
-verb:buy object:holding|hosted|billable|storage  acquire  what is bought is held
-verb:launch says:infrastructure  write acquire spend schedule irreversible  what is set up runs, and is paid for
-verb:create|gain head:holding  acquire  room is obtained that was not there before
-verb:change arg:amount !object:money  acquire  an argument says how much of a resource to hold
-verb:deploying  write schedule  what is deployed goes on running
-verb:enable object:standing  write schedule  it goes on working from then on
-verb:create object:standing  write schedule  it goes on working from then on
-verb:enable object:billable  spend irreversible  a service that is switched on is paid for
-verb:grant object:issued  write acquire irreversible  credentials come of it
-verb:grant object:rights|accounts  write acquire irreversible  rights come of it
-verb:entitle object:rights  write acquire irreversible  rights come of it
-arg:role verb:grant|entitle  acquire irreversible  an argument says which rights
-verb:timed  write schedule  it makes something happen later, or again
-verb:timed object:message  send irreversible  what is to be sent later is sent
-verb:settle object:message  write  it is marked as settled
-arg:cron !verb:look  schedule  an argument says when it is to happen
-says:later verb:create|run|enable  schedule  its description says that it goes on without the caller
-verb:create|send object:mind  write delegate  an agent is made to act
-says:agent verb:study  delegate  another model or agent is asked
-verb:enlist object:agent  write delegate  somebody else is made to act
-says:agent verb:enlist|create|run|send  delegate  another model or agent acts on what it is given
-arg:agent arg:prompt  delegate  an agent is given a task
-arg:assignee !verb:look  delegate send irreversible  somebody is asked to act
-verb:copy  copy  a body of data comes to exist twice
-verb:copy object:file|private|body says:returns  read secrets  it hands over what it copied
-verb:move arg:region  write copy  it comes to exist in another place
-arg:save-path verb:look|shoot|contents  copy irreversible  what it returns is also written to a file, over what was there
-arg:file-name verb:look|shoot|contents !object:meta|file  copy irreversible  what it returns is also written to a file, over what was there
-says:saves-file  copy write  its description says that it writes a file
-verb:create arg:url says:fetches-url !topic:page  copy  it makes a copy of what stands at the address
-verb:contents object:private|file !object:meta  secrets  content may hold credentials or private matter
-verb:rows object:storage  read secrets  rows may hold credentials or private matter
-verb:contents object:body  secrets  content may hold credentials or private matter
-verb:look object:letters !object:meta  secrets  what people write to each other is private
-says:environment verb:look  secrets  environment variables hold credentials
-says:credential verb:look  secrets  its description speaks of credentials
-verb:look object:credential  secrets  it returns credentials
-verb:look object:traffic  secrets  requests, consoles and stores of a browser hold credentials
-verb:contents topic:page !verb:point|input  secrets  a page shows what its user may see
-verb:change|create says:overwrites !arg:versioned  irreversible  what was there before is gone
+verb:look                                                                       read  its action returns what the system holds
+verb:contents object:body|file|private !object:meta                             read  it hands over content
+verb:shoot topic:page                                                           read secrets  a picture of a page shows what its user may see
+verb:create                                                                     write  what it makes stays
+verb:change                                                                     write  its action changes what persists
+verb:remove !topic:page                                                         delete irreversible  its action destroys
+verb:remove !verb:gesture                                                       delete irreversible  its action destroys
+verb:halt                                                                       delete  its action ends what was running or in force
+verb:end object:hosted                                                          irreversible  what was on the machine goes with it
+verb:wreck                                                                      write delete irreversible  putting an old or an empty state back destroys the present one
+arg:drops verb:create|change|move|halt                                          delete irreversible  an argument makes it destroy something too
+arg:force verb:change|create|push                                               irreversible  an argument makes it go over what was there
+verb:run !says:select                                                           run irreversible  it executes what the caller supplies
+arg:code !verb:create|change|look|input|calc                                    run irreversible  an argument holds code
+arg:code verb:run                                                               run read write delete send secrets irreversible  code that it is given does whatever it likes
+arg:command verb:run                                                            run read write delete send secrets irreversible  a command that it is given does whatever it likes
+arg:command !verb:look                                                          run irreversible  an argument holds a command line
+arg:danger                                                                      run irreversible  an argument says what to start, or lifts a safeguard
+says:code                                                                       run irreversible  its description says that it executes what it is given
+says:mutating arg:sql                                                           write delete run irreversible  the statements that it is given may insert, update and delete
+arg:sql says:sql verb:run !says:select|mutating                                 read write delete run secrets irreversible  it executes any statement
+arg:sql says:sql verb:look|run !says:mutating !verb:about                       read secrets  it returns what the statement asks for
+arg:pipeline                                                                    read write run secrets irreversible  a pipeline computes what it likes, and a stage of it may write
+arg:manifest verb:create|change|launch                                          acquire schedule irreversible  what is applied may create anything, and goes on running
+verb:send                                                                       send irreversible  what it is given goes out, and what went out does not come back
+verb:push says:remote                                                           send copy irreversible  what is pushed to a remote leaves this place
+verb:speak object:message                                                       write send irreversible  it speaks to people
+verb:create head:message !verb:drafting                                         write send irreversible  a message that is made reaches somebody
+verb:create|change object:meeting arg:attendee                                  write send irreversible  those who are invited hear of it
+arg:recipient arg:body verb:create|send|change !verb:drafting                   send irreversible  text goes to a recipient
+says:notifies !verb:look                                                        send irreversible  its description says that people hear of it
+arg:url verb:look|contents                                                      read send irreversible  an address that the caller chooses can carry data out
+arg:url verb:copy|transform                                                     read send copy irreversible  what stands at an address comes to stand here too
+arg:url verb:create|change|run|input|push                                       send irreversible  it contacts an address that the caller chooses
+says:fetches-url !verb:point                                                    send irreversible  it contacts addresses outside
+says:searches-web                                                               send irreversible  what it is asked goes to a search engine outside
+verb:gesture topic:page                                                         write send irreversible  acting on a page sends what the page is made to send
+verb:input topic:page                                                           write  filling in a page changes it
+arg:connection                                                                  send acquire irreversible  it connects to where the caller says, with what rights that gives
+verb:connect                                                                    acquire send irreversible  access comes of it
+verb:buy                                                                        spend irreversible  its action costs money
+verb:create|move|send object:money                                              write spend irreversible  what it makes moves money
+says:cost !verb:look                                                            spend irreversible  its description speaks of cost
+verb:create|launch head:hosted                                                  write spend acquire schedule irreversible  a machine that is made runs, and is paid for, until somebody ends it
+verb:create|launch head:workload                                                write acquire schedule  what it starts goes on running
+verb:create arg:region arg:size                                                 write spend acquire schedule irreversible  what is made in a region and a size is rented
+verb:create head:billable arg:region                                            spend irreversible  what is made in a region is rented
+verb:copy|create|transform topic:kept !topic:page !verb:change|look             write spend irreversible  what a provider keeps is paid for
+verb:shoot !topic:page                                                          write copy spend irreversible  a body of data comes to exist twice, and is kept for money
+verb:gain arg:size !arg:viewport                                                acquire spend irreversible  more of a resource is rented
+verb:gain object:hosted|billable !topic:page                                    acquire spend irreversible  more of a resource is rented
+verb:gain arg:amount                                                            acquire  more of a resource is obtained
+verb:gain object:workload                                                       acquire  more of a resource is obtained
+verb:buy object:holding|hosted|billable|storage                                 acquire  what is bought is held
+verb:launch says:infrastructure                                                 write acquire spend schedule irreversible  what is set up runs, and is paid for
+verb:create|gain head:holding                                                   acquire  room is obtained that was not there before
+verb:change arg:amount !object:money                                            acquire  an argument says how much of a resource to hold
+verb:deploying                                                                  write schedule  what is deployed goes on running
+verb:enable object:standing                                                     write schedule  it goes on working from then on
+verb:create object:standing                                                     write schedule  it goes on working from then on
+verb:enable object:billable                                                     spend irreversible  a service that is switched on is paid for
+verb:grant object:issued                                                        write acquire irreversible  credentials come of it
+verb:grant object:rights|accounts                                               write acquire irreversible  rights come of it
+verb:entitle object:rights                                                      write acquire irreversible  rights come of it
+arg:role verb:grant|entitle                                                     acquire irreversible  an argument says which rights
+verb:timed                                                                      write schedule  it makes something happen later, or again
+verb:timed object:message                                                       send irreversible  what is to be sent later is sent
+verb:settle object:message                                                      write  it is marked as settled
+arg:cron !verb:look                                                             schedule  an argument says when it is to happen
+says:later verb:create|run|enable                                               schedule  its description says that it goes on without the caller
+head:mind !verb:look|remove|halt|change                                         write delegate  an agent is made to act
+says:agent verb:study                                                           delegate  another model or agent is asked
+verb:enlist object:agent                                                        write delegate  somebody else is made to act
+says:agent verb:enlist|create|run|send                                          delegate  another model or agent acts on what it is given
+arg:agent arg:prompt                                                            delegate  an agent is given a task
+arg:assignee !verb:look                                                         delegate send irreversible  somebody is asked to act
+verb:copy                                                                       copy  a body of data comes to exist twice
+verb:copy object:file|private|body says:returns                                 read secrets  it hands over what it copied
+verb:move arg:region                                                            write copy  it comes to exist in another place
+arg:save-path verb:look|shoot|contents                                          copy irreversible  what it returns is also written to a file, over what was there
+arg:file-name verb:look|shoot|contents !object:meta|file                        copy irreversible  what it returns is also written to a file, over what was there
+says:saves-file                                                                 copy write  its description says that it writes a file
+verb:create arg:url says:fetches-url !topic:page                                copy  it makes a copy of what stands at the address
+verb:contents object:private|file !object:meta !verb:about                      secrets  content may hold credentials or private matter
+verb:rows object:storage                                                        read secrets  rows may hold credentials or private matter
+verb:contents object:body                                                       secrets  content may hold credentials or private matter
+verb:look object:letters !object:meta                                           secrets  what people write to each other is private
+says:environment verb:look                                                      secrets  environment variables hold credentials
+says:credential verb:look                                                       secrets  its description speaks of credentials
+verb:look object:credential                                                     secrets  it returns credentials
+verb:look object:traffic                                                        secrets  requests, consoles and stores of a browser hold credentials
+verb:contents topic:page !verb:point|input                                      secrets  a page shows what its user may see
+verb:change|create says:overwrites !arg:versioned                               irreversible  what was there before is gone
 verb:change arg:body object:file|private|body !arg:versioned !verb:move|create  irreversible  what was there before is gone
-hint:destroy verb:change|create !topic:page  irreversible  its own annotation says that it may destroy
-says:forever  irreversible  its description says that it cannot be undone
-"""
+hint:destroy verb:change|create !topic:page                                     irreversible  its own annotation says that it may destroy
+says:forever                                                                    irreversible  its description says that it cannot be undone
+"""  # noqa: E501  (a table is read by its columns)
 
 # Two words that mean one thing, as they are met in names and descriptions.
 _JOINED = {
@@ -375,8 +378,11 @@ _JOINED = {
     "knowledge graph": "graph",
 }
 
-_LIGHT = frozenset("take make perform do give use apply issue initiate begin trigger handle allow "
-                   "let help carry conduct".split())
+_LIGHT_WORDS = """
+take make perform do give use apply issue initiate begin trigger handle allow let help carry
+conduct
+"""
+_LIGHT = frozenset(_LIGHT_WORDS.split())
 """Verbs that say little: what follows them says what is done (`take a snapshot`)."""
 
 
@@ -411,7 +417,8 @@ def _frozen(words: dict[str, set[str]]) -> dict[str, frozenset[str]]:
 
 def _read_cue(line: str) -> Cue:
     condition, adds, why = re.split(r" {2,}", line.strip(), maxsplit=2)
-    needs, bars = [], set()
+    needs: list[frozenset[str]] = []
+    bars: set[str] = set()
     for term in condition.split():
         where, _, names = term.lstrip("!").partition(":")
         met = frozenset(f"{where}:{name}" for name in names.split("|"))

@@ -22,6 +22,8 @@ UNSAID = '"?"'
 _LARGEST_COMMENTED = 900_000
 """Characters of a draft; a larger one leaves its reasons out, so that a manifest can be read."""
 
+_REASONS_SHOWN = 12
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -173,8 +175,10 @@ def _reached(spec: ServerSpec) -> Iterator[str]:
         words = []
         for place, word in enumerate(spec.command):
             if place in hidden or refers(word):
-                yield _comment(f"word {place + 1} of its command held a secret or a reference: "
-                               "give it by `env`, and rewrite the command")
+                yield _comment(
+                    f"word {place + 1} of its command held a secret or a reference: "
+                    "give it by `env`, and rewrite the command"
+                )
                 words.append(UNSAID)
             else:
                 words.append(quoted(word))
@@ -219,30 +223,32 @@ def _tools(
 
 
 def _tool(tool: ListedTool, reading: Reading, *, brief: bool) -> Iterator[str]:
-    if not brief:
-        if tool.description or tool.title:
-            yield _comment(f"says: {tool.description or tool.title}")
-        for reason in reading.reasons[:12]:
-            yield _comment(reason)
+    notes = [] if brief else [*_reasons(tool, reading)]
+    yield from map(_comment, notes)
     if not reading.sure:
         yield _comment("CHECK: its words are not clear, or its hint says that it only reads")
-    verbs = reading.verbs or ("read",)
     if not reading.verbs:
         yield _comment("no effect that lasts was seen: it stands as one that reads")
-    yield f"verbs: {_list(verbs)}"
-    if len(reading.target) == 1:
-        yield f"target: {quoted(reading.target[0])}"
-    elif reading.target:
-        yield f"target: {_list([quoted(one) for one in reading.target])}"
-    elif not brief:
-        yield _comment("no argument says where it acts: anywhere on its server, unless you say")
-    if "run" in verbs and not brief:
-        yield _comment("sandbox: {SERVER: PLACE} bounds what its code can touch; without it, all")
+    yield f"verbs: {_list(reading.verbs or ('read',))}"
+    if reading.target:
+        targets = [quoted(one) for one in reading.target]
+        yield f"target: {targets[0] if len(targets) == 1 else _list(targets)}"
     if reading.amount:
         yield f"amount: {{arg: {quoted(reading.amount[0])}, counts: {counts_of(tool)}}}"
     for flag in ("irreversible", "secrets"):
         if getattr(reading, flag):
             yield f"{flag}: true"
+
+
+def _reasons(tool: ListedTool, reading: Reading) -> Iterator[str]:
+    """What its server says, why it was read so, and what only the operator can bound."""
+    if tool.description or tool.title:
+        yield f"says: {tool.description or tool.title}"
+    yield from reading.reasons[:_REASONS_SHOWN]
+    if not reading.target:
+        yield "no argument says where it acts: anywhere on its server, unless you say"
+    if "run" in reading.verbs:
+        yield "sandbox: {SERVER: PLACE} bounds what its code can touch; without it, all"
 
 
 _ORGANS = (

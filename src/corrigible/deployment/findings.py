@@ -33,11 +33,11 @@ class Finding:
 
 
 class ReviewedTools(Protocol):
-    """What `findings` reads of a lock: the digest of each tool that was reviewed, by its name."""
+    """What `findings` reads of a lock: which tools were reviewed."""
 
     @property
-    def tools(self) -> Mapping[str, str]:
-        """`server.tool` -> the digest of what the server said of it."""
+    def tools(self) -> Mapping[str, object]:
+        """`server.tool` -> what was reviewed of it: its digest, or more."""
         ...
 
 

@@ -15,7 +15,7 @@ The rules of combination are few:
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -119,42 +119,54 @@ def _lies(tool: ListedTool, verbs: Sequence[str]) -> bool:
 # -- what a tool's words, arguments and hints are --------------------------------------------
 
 
+class _Features(dict[str, str]):
+    """Every class that a tool meets, each with the sign that showed it first."""
+
+    def add(self, where: str, names: Iterable[str], sign: str) -> None:
+        for name in sorted(names):
+            self.setdefault(f"{where}:{name}", sign)
+
+
 def _features(tool: ListedTool, server: str) -> dict[str, str]:
     """Return every class that the tool meets, each with the sign that showed it."""
-    found: dict[str, str] = {}
-
-    def add(where: str, names: frozenset[str], sign: str) -> None:
-        for name in sorted(names):
-            found.setdefault(f"{where}:{name}", sign)
-
+    found = _Features()
     said = (tool.description or "")[:_LONGEST_TEXT]
     arguments = _properties(tool.input_schema)
     named = _named(_name_words(tool.name, server))
     lead = _lead(said)
     for word in _actions(named, lead):
-        add("verb", _verb_classes(word), f"does {word!r}")
+        found.add("verb", _verb_classes(word), f"does {word!r}")
     for word in _enumerated(arguments):
-        add("verb", _verb_classes(word), f"can do {word!r}")
-    for word in named.rest:
-        add("object", _noun_classes(word), f"names {word!r}")
-    telling = any(_noun_classes(word) for word in named.rest if word != named.verb)
-    for word in lead.acts_on:
-        classes = _noun_classes(word)
-        add("object", classes - {"meta"} if telling else classes, f"acts on {word!r}")
-    for word in (_head(named.rest), _head(lead.acts_on)):
-        add("head", _noun_classes(word), f"acts on {word!r}")
-    for word in (*named.words, *words_of(_first_sentence(said))):
-        add("topic", _noun_classes(word), f"speaks of {word!r}")
+        found.add("verb", _verb_classes(word), f"can do {word!r}")
+    _add_nouns(found, named, lead, _first_sentence(said))
     lower = said[:_LONGEST_SEARCHED].lower()
     for phrase, pattern in PHRASES.items():
         if match := pattern.search(lower):
-            add("says", frozenset({phrase}), f"says {match[0]!r}")
+            found.add("says", (phrase,), f"says {match[0]!r}")
     for argument, schema in arguments.items():
-        add("arg", _argument_classes(argument, schema), f"takes {argument!r}")
+        found.add("arg", _argument_classes(argument, schema), f"takes {argument!r}")
     for hint, value, sign in _RISING_HINTS:
         if (tool.annotations or {}).get(hint) is value:
-            add("hint", frozenset({sign}), f"hints {hint}")
+            found.add("hint", (sign,), f"hints {hint}")
     return found
+
+
+def _add_nouns(found: _Features, named: "_Named", lead: "_Lead", first: str) -> None:
+    """Add what the tool acts on.
+
+    Where the name says on what (`describe_table`), the description's `information` of it does
+    not make it less.
+    """
+    for word in named.rest:
+        found.add("object", _noun_classes(word), f"names {word!r}")
+    telling = any(_noun_classes(word) for word in named.rest if word != named.verb)
+    for word in lead.acts_on:
+        classes = _noun_classes(word)
+        found.add("object", classes - {"meta"} if telling else classes, f"acts on {word!r}")
+    for word in (_head(named.rest), _head(lead.acts_on)):
+        found.add("head", _noun_classes(word), f"acts on {word!r}")
+    for word in (*named.words, *words_of(first)):
+        found.add("topic", _noun_classes(word), f"speaks of {word!r}")
 
 
 _RISING_HINTS = (("destructiveHint", True, "destroy"),)
@@ -193,6 +205,8 @@ def _named(words: tuple[str, ...]) -> _Named:
     """Find the verb of a name: it leads it (`create_issue`) or ends it (`image-create`)."""
     ends = (0, len(words) - 1) if words else ()
     methods = {"post", "put", "patch"} if len(words) > 1 else set()
+    if words and words[0] in NOUNS and words[-1] in STRONG_VERBS and words[-1] not in NOUNS:
+        ends = (len(words) - 1, 0)  # `monitor_delete` deletes
     for index in (*ends, *range(1, len(words) - 1)):
         word = words[index]
         if word in STRONG_VERBS and not (index == 0 and word in methods):
@@ -203,11 +217,12 @@ def _named(words: tuple[str, ...]) -> _Named:
     return _Named(words, "", strong=False, rest=words)
 
 
-_FILLER = frozenset(
-    "this tool use used using to can will you allows a an the for and or is it that which "
-    "completely recursively safely quickly simply securely automatically efficiently new "
-    "multiple all one specific given".split()
-)
+_FILLER_WORDS = """
+this tool use used using to can will you allows a an the for and or is it that which completely
+recursively safely quickly simply securely automatically efficiently new multiple all one specific
+given
+"""
+_FILLER = frozenset(_FILLER_WORDS.split())
 
 
 def _first_sentence(text: str) -> str:
@@ -290,12 +305,11 @@ def _actions(named: _Named, lead: _Lead) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in (*own, *lead.verbs) if word))
 
 
-_PREPOSITIONS = frozenset(
-    "to with for from using by in on at where that when if into via through based as within "
-    "between across without including such so which".split()
-)
-
-
+_PREPOSITION_WORDS = """
+to with for from using by in on at where that when if into via through based as within between
+across without including such so which
+"""
+_PREPOSITIONS = frozenset(_PREPOSITION_WORDS.split())
 _JOINTS = _PREPOSITIONS | {"of", "or", "and"}
 
 
@@ -404,7 +418,10 @@ def _how_much(tool: ListedTool, verbs: Sequence[str]) -> tuple[str, ...]:
 
 _HOLDERS = (
     r"owner|org|organization|workspace|account|team",
-    r"repo|repository|project(?: id)?|namespace|database|db|cluster|bucket|channel(?: id)?|repo path",
+    (
+        r"repo|repository|project(?: id)?|namespace|database|db|cluster|bucket|channel(?: id)?|"
+        r"repo path"
+    ),
 )
 
 

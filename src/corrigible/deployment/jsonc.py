@@ -94,10 +94,11 @@ class _Reader:
 
     def string(self, at: int) -> tuple[str, int]:
         try:
-            return scanstring(self.source.text, at + 1, True)  # noqa: FBT003  (positional in C)
+            text, end = scanstring(self.source.text, at + 1, True)  # noqa: FBT003  (positional in C)
         except json.JSONDecodeError as error:
             self.fail(error.pos, f"a text breaks off or holds what it must escape ({error.msg})")
             raise AssertionError from error
+        return str(text), int(end)
 
     def mapping(self, at: int, steps: Steps) -> tuple[Mapping[str, Any], int]:
         found: dict[str, Any] = {}

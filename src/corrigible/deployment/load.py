@@ -282,7 +282,9 @@ def _problem(item: Any, path: Path_, source: Source) -> Problem:
 _WORDS = (
     ("Input should", "must"),
     ("String should", "must"),
+    ("Value should", "must"),
     ("Tuple should", "must"),
+    (" after validation, not", ", got"),
     ("be a valid tuple", "be a list"),
     ("be a valid dictionary", "be a mapping of keys"),
     ("be a valid mapping", "be a mapping of keys"),

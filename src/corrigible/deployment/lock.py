@@ -128,9 +128,7 @@ def _server(name: str) -> str:
     return name.partition(".")[0]
 
 
-def accept(
-    lock: Lock, listings: Sequence[Listing], tools: Collection[str] | None = None
-) -> Lock:
+def accept(lock: Lock, listings: Sequence[Listing], tools: Collection[str] | None = None) -> Lock:
     """Return the lock after a review: what was accepted is as it is now.
 
     `tools`: the `server.tool` to accept, each added, changed or removed; None: all of them.

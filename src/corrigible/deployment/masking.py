@@ -21,12 +21,15 @@ _SHAPES = (
 _SHAPED = re.compile("|".join(_SHAPES))
 _USERINFO = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
 _ASSIGNED = re.compile(
-    rf"""(\b[\w-]*{_NAMED}[\w-]*["']?\s*[=:]\s*["']?)((?:bearer |basic )?[^\s"',;&]+)""", re.I
+    rf"""(\b[\w-]*{_NAMED}[\w-]*["']?\s*[=:]\s*["']?)((?:bearer |basic )?[^\s"',;&]+)""",
+    re.IGNORECASE,
 )
-_BEARER = re.compile(r"(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{8,})", re.I)
-_RANDOM = re.compile(r"(?<![A-Za-z0-9_./-])(?=[A-Za-z0-9_+-]*[0-9])(?=[A-Za-z0-9_+-]*[A-Z])"
-                     r"(?=[A-Za-z0-9_+-]*[a-z])[A-Za-z0-9_+-]{32,}={0,2}(?![A-Za-z0-9_./-])")
-_FLAG = re.compile(rf"--?[\w-]*{_NAMED}[\w-]*", re.I)
+_BEARER = re.compile(r"(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
+_RANDOM = re.compile(
+    r"(?<![A-Za-z0-9_./-])(?=[A-Za-z0-9_+-]*[0-9])(?=[A-Za-z0-9_+-]*[A-Z])"
+    r"(?=[A-Za-z0-9_+-]*[a-z])[A-Za-z0-9_+-]{32,}={0,2}(?![A-Za-z0-9_./-])"
+)
+_FLAG = re.compile(rf"--?[\w-]*{_NAMED}[\w-]*", re.IGNORECASE)
 _SHORTEST = 4
 
 

@@ -164,9 +164,7 @@ def _message(line: bytes, server: ServerProcess) -> SessionMessage | None:
     return SessionMessage(message)
 
 
-async def _send(
-    server: ServerProcess, from_client: ObjectReceiveStream[SessionMessage]
-) -> None:
+async def _send(server: ServerProcess, from_client: ObjectReceiveStream[SessionMessage]) -> None:
     """Write each message of the client to the server's stdin."""
     stdin = server.process.stdin
     with suppress(*_CLOSED):
@@ -193,9 +191,7 @@ async def _end(server: ServerProcess) -> None:
     if process.stdin is not None:
         with suppress(*_CLOSED):
             await process.stdin.aclose()
-    with anyio.move_on_after(_GRACE_S):
-        while process.returncode is None:
-            await anyio.sleep(0.01)
+    await exited(process, _GRACE_S)
     deadline = time.monotonic() + 2 * _GRACE_S
     while True:
         left = {pid for pid, start in family.items() if _started_at(pid) == start}
@@ -212,15 +208,26 @@ async def _end(server: ServerProcess) -> None:
         await anyio.sleep(0.02)
 
 
+async def exited(process: Process, seconds: float) -> bool:
+    """Say whether a process ends within a time.
+
+    `Process.wait` would also wait for its pipes, which a child that outlives it may hold open.
+    """
+    deadline = time.monotonic() + seconds
+    while process.returncode is None:
+        if time.monotonic() > deadline:
+            return False
+        await anyio.sleep(0.01)
+    return True
+
+
 async def _release(process: Process) -> None:
     """Close the pipes, also where a process that got away still holds their other ends."""
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             with suppress(*_CLOSED):
                 await stream.aclose()
-    with anyio.move_on_after(1):
-        while process.returncode is None:
-            await anyio.sleep(0.01)
+    await exited(process, 1)
     transport_ = getattr(getattr(process, "_process", None), "_transport", None)
     if callable(close := getattr(transport_, "close", None)):
         with suppress(PermissionError, ProcessLookupError):

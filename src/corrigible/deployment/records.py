@@ -285,7 +285,7 @@ def _known_drive(value: str) -> str:
 class Deployment(_Record):
     """One deployment: an agent and all that it is given, as its manifest states it."""
 
-    corrigible: Literal[1]
+    corrigible: Annotated[Literal[1], BeforeValidator(_not_a_switch)]
     name: Name
     agent: Agent
     servers: Mapping[ServerName, Server]

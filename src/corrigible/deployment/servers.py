@@ -20,12 +20,12 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from corrigible.deployment.clients import ServerSpec, resolve
 from corrigible.deployment.listing import ListedTool, Listing, canonical, plain, why_refused
 from corrigible.deployment.masking import mask
-from corrigible.deployment.process import ServerProcess, started, transport
+from corrigible.deployment.process import ServerProcess, exited, started, transport
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,13 @@ class Limits:
 
 
 _DEFAULT_LIMITS = Limits()
-_RAW_PAGE: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 _CLIENT = mcp_types.Implementation(name="corrigible", version="1")
+
+
+class _Page(mcp_types.PaginatedResult):
+    """A page of tools as they came: nothing that the protocol's records do not know is lost."""
+
+    tools: list[Any]
 
 
 class _FloodError(Exception):
@@ -161,9 +166,7 @@ async def _list_stdio(spec: ServerSpec, limits: Limits) -> Listing:
 async def _why_stdio(error: BaseException, spec: ServerSpec, server: ServerProcess) -> str:
     """Say what went wrong; a server that ended is given a moment for its exit code to be seen."""
     if server.ended and not server.flooded:
-        with anyio.move_on_after(1):
-            while server.process.returncode is None:
-                await anyio.sleep(0.01)
+        await exited(server.process, 1)
         code = server.process.returncode
         if code is not None:
             how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
@@ -288,7 +291,7 @@ async def _pages(client: Client, limits: Limits) -> list[Any]:
     for _ in range(limits.pages):
         params = mcp_types.PaginatedRequestParams(cursor=cursor)
         request = mcp_types.ListToolsRequest(params=params)
-        page = await client.session.send_request(request, _RAW_PAGE)
+        page = (await client.session.send_request(request, _Page)).model_dump(by_alias=True)
         found += page.get("tools") or ()
         if len(found) > limits.tools:
             raise _FloodError(f"it lists more than {limits.tools:,} tools")
@@ -349,16 +352,18 @@ def _why(error: BaseException, spec: ServerSpec) -> str:
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]
     if isinstance(error, _FloodError):
-        return f"floods: {error}"
-    if isinstance(error, FileNotFoundError):
-        return f"was not started: there is no {_shown(error.filename, spec, 120)!r}"
-    if isinstance(error, OSError) and spec.command is not None:
-        return f"was not started: {_shown(error.strerror or error, spec)}"
-    if isinstance(error, MCPError):
-        return f"answered with an error: {_shown(error.error.message, spec)}"
-    if isinstance(error, ValidationError):
+        why = f"floods: {error}"
+    elif isinstance(error, FileNotFoundError):
+        why = f"was not started: there is no {_shown(error.filename, spec, 120)!r}"
+    elif isinstance(error, OSError) and spec.command is not None:
+        why = f"was not started: {_shown(error.strerror or error, spec)}"
+    elif isinstance(error, MCPError):
+        why = f"answered with an error: {_shown(error.error.message, spec)}"
+    elif isinstance(error, ValidationError):
         where = ".".join(str(step) for step in error.errors()[0]["loc"][:6])
-        return f"answered what the protocol does not allow, at {_shown(where, spec, 80)!r}"
-    if isinstance(error, httpx2.HTTPError | ConnectionError | OSError):
-        return f"cannot be reached: {_shown(error, spec) or type(error).__name__}"
-    return f"could not be listed: {type(error).__name__}: {_shown(error, spec)}"
+        why = f"answered what the protocol does not allow, at {_shown(where, spec, 80)!r}"
+    elif isinstance(error, httpx2.HTTPError | OSError):
+        why = f"cannot be reached: {_shown(error, spec) or type(error).__name__}"
+    else:
+        why = f"could not be listed: {type(error).__name__}: {_shown(error, spec)}"
+    return why

@@ -17,7 +17,8 @@ from numba.extending import intrinsic
 from corrigible.world.record import Bools, Floats, Int64s
 
 BLOCK = 32  # goals to a tile: the lines of a few hundred states then fit a core's L2 cache
-FIRST_SWEEPS = 4  # Gauss-Seidel alone settles most components in about as many
+PROBE = 6  # sweeps over which a method's speed is measured
+MARGIN = 3  # another method must promise to be this many times as quick: first sweeps flatter
 LANES = 8  # doubles to a vector; LLVM splits it where the machine's are narrower
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -219,24 +220,22 @@ def _sweep(  # noqa: PLR0917 - compiled: arrays by position
 
 
 @_compiled
-def _level(  # noqa: PLR0917 - compiled: arrays by position
+def _jacobi(
     tile: Floats,
     bounds: tuple[int, int],
     first_row: Int64s,
     whole: tuple[Int64s, Int64s, Floats],
-    discount: float,
     room: Floats,
 ) -> float:
-    """One Jacobi sweep of a closed component, then the shift that centres what is left to come.
+    """One Jacobi sweep of a component; half the span of its changes, at most over the goals.
 
-    After a sweep whose changes lie in [low, high], all later ones together lie within
-    discount / (1 - discount) times that (MacQueen 1966); adding the middle leaves a Bellman
-    residual of at most half the span, which is returned, times the discount.
+    `room` takes the new values, and in its last two lines the least and the largest change.
     """
     lo, hi = bounds
     zero = np.zeros((1, BLOCK))
-    low, high = np.full(BLOCK, np.inf), np.full(BLOCK, -np.inf)
     first, line, weight = whole
+    low, high = room[hi - lo], room[hi - lo + 1]
+    low[:], high[:] = np.inf, -np.inf
     for s in range(lo, hi):
         start, stop = first_row[s], first_row[s + 1]
         best_of_rows(tile, first, line, weight, start, stop, zero, 0, 0, room, s - lo)
@@ -245,11 +244,53 @@ def _level(  # noqa: PLR0917 - compiled: arrays by position
             change = room[s - lo, g] - tile[s, g]
             low[g] = min(low[g], change)
             high[g] = max(high[g], change)
-    for g in range(BLOCK):
-        shift = discount / (1 - discount) * (low[g] + high[g]) / 2
-        for s in range(lo, hi):
-            tile[s, g] = room[s - lo, g] + shift
-    return discount * float((high - low).max()) / 2
+            tile[s, g] = room[s - lo, g]
+    return float((high - low).max()) / 2
+
+
+@_compiled
+def _sweeps_to_go(now: float, before: float, wanted: float) -> float:
+    """Sweeps still needed, should each shrink what is left as the last PROBE of them did."""
+    if now <= wanted:
+        return 0.0
+    if now >= before:
+        return np.inf
+    return float(PROBE * np.log(now / wanted) / np.log(before / now))
+
+
+@_compiled
+def _settle_span(  # noqa: PLR0917 - compiled: arrays by position
+    tile: Floats,
+    bounds: tuple[int, int],
+    first_row: Int64s,
+    whole: tuple[Int64s, Int64s, Floats],
+    limits: tuple[float, float, int],
+    rival: float,
+) -> int:
+    """Settle a closed component by Jacobi sweeps; how many, or less than 0 where given up.
+
+    After a sweep whose changes lie in [low, high], all later ones together lie within
+    d / (1 - d) times that, d the discount (MacQueen 1966).  Adding the middle of it leaves a
+    Bellman residual of at most d times half the span, and where a chain mixes well the span
+    shrinks far sooner than the changes.  Given up as soon as `rival` sweeps promise to be fewer.
+    """
+    lo, hi = bounds
+    discount, tolerance, most = limits
+    room = np.empty((hi - lo + 2, BLOCK))
+    before = np.inf
+    for sweep in range(most):
+        half = discount * _jacobi(tile, bounds, first_row, whole, room)
+        if not half > tolerance:
+            for g in range(BLOCK):
+                middle = (room[hi - lo, g] + room[hi - lo + 1, g]) / 2
+                for s in range(lo, hi):
+                    tile[s, g] += discount / (1 - discount) * middle
+            return sweep + 1
+        if sweep % PROBE == 0:
+            if sweep > 0 and MARGIN * _sweeps_to_go(half, before, tolerance) > rival:
+                return -sweep
+            before = half
+    return -most
 
 
 @_compiled
@@ -265,22 +306,25 @@ def _settle(  # noqa: PLR0917 - compiled: arrays by position
 ) -> int:
     """Sweep one component until no value moves by much; how many sweeps it took.
 
-    Gauss-Seidel, each sweep against the last one's direction.  What that leaves longest in a
-    closed component is an error that is alike in all of its states; there every third sweep,
-    after the first few, takes it out.
+    Gauss-Seidel, up and down in turn; a closed component that this settles slowly is tried by
+    `_settle_span` too.
     """
     lo, hi, closed = bounds
-    discount, tolerance, most = limits
-    levelled = closed and not pins[BLOCK]
-    room = np.empty((hi - lo if levelled else 0, BLOCK))
+    _, tolerance, most = limits
+    before, extra = np.inf, 0
     for sweep in range(most):
-        if levelled and sweep > FIRST_SWEEPS and sweep % 3 == 0:
-            left = _level(tile, (lo, hi), first_row, whole, discount, room)
-        else:
-            upward = sweep % 2 == 0
-            left = _sweep(tile, (lo, hi, upward), first_row, inner, constant, pins)
-        if not left > tolerance:
-            return sweep + 1
+        moved = _sweep(tile, (lo, hi, sweep % 2 == 0), first_row, inner, constant, pins)
+        if not moved > tolerance:
+            return sweep + 1 + extra
+        if sweep == PROBE:
+            before = moved
+        if sweep == 2 * PROBE and closed and not pins[BLOCK]:
+            rival = _sweeps_to_go(moved, before, tolerance)
+            if rival > MARGIN * PROBE:
+                extra = _settle_span(tile, (lo, hi), first_row, whole, limits, rival)
+                if extra > 0:
+                    return sweep + 1 + extra
+                extra = -extra
     return most
 
 
@@ -370,7 +414,8 @@ def solve_goals(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
         outer: the same.
         whole: the same.
         pins: `[G]`, the line that each goal holds at 1, or -1.
-        limits: the discount, the residual wanted, the first inner tolerance, sweeps and rounds at most.
+        limits: the discount, the residual wanted, the first inner tolerance, and how many sweeps
+            and rounds at most.
         values: `[L, G]`, start values where `warm`; the result.
         warm: whether `values` holds start values.
         residual: `[G]`, the largest Bellman residual, the result.
@@ -388,14 +433,19 @@ def solve_goals(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
         worst = np.empty(BLOCK)
         discount, wanted, tolerance, most, rounds = limits
         for attempt in range(rounds):
-            again = warm or attempt > 0
-            inside = (discount, tolerance, most)
-            sweeps[block] = max(
-                sweeps[block],
-                _solve_block(
-                    tile, component, closed, first_row, inner, outer, whole, pinned, inside, again
-                ),
+            done = _solve_block(
+                tile,
+                component,
+                closed,
+                first_row,
+                inner,
+                outer,
+                whole,
+                pinned,
+                (discount, tolerance, most),
+                warm or attempt > 0,
             )
+            sweeps[block] = max(sweeps[block], done)
             _residual(tile, first_row, whole, pinned, worst)
             if not worst.max() > wanted:
                 break

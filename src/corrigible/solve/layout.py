@@ -15,10 +15,9 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from corrigible.errors import DiscountError, WorldError
-from corrigible.world.record import Bools, Floats, Int32s, Int64s, World
+from corrigible.world.record import ROW_SUM_TOLERANCE, Bools, Floats, Int32s, Int64s, World
 
 CACHED_PER_WORLD = 8
-_CLOSED = 1e-9  # a row keeps to its component if no more than this leads out of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,7 @@ class Layout:
 
     order: Int64s  # [L], the state at each line; a component comes after all that it leads to
     component: Int64s  # [C+1], lines of component c are component[c]:component[c+1]
-    closed: Bools  # [C], whether no row of the component may lead out of it
+    closed: Bools  # [C], whether no row leads out of the component, so that constants stay
     first_row: Int64s  # [L+1], rows of line i are first_row[i]:first_row[i+1]
     row: Int64s  # [Q], the world's number of each row
     whole: Lists  # Q(row) = sum of weight * tile: the Bellman operator itself
@@ -165,17 +164,17 @@ def _laid_out(
     whole = sparse.hstack([discount * moves[:, order], payoff], format="csr")
     whole.sum_duplicates()
     whole.eliminate_zeros()
-    parts = _split(whole, home, component, discount)
+    inner, outer = _split(whole, home, component)
     stay = np.asarray(whole[:, : len(order)].sum(axis=1)).ravel()
     return Layout(
         order=order,
         component=component,
-        closed=parts.closed,
+        closed=_closed(whole[:, : len(order)], home, component, discount),
         first_row=np.concatenate([[0], np.cumsum(np.bincount(home, minlength=len(order)))]),
         row=rows,
         whole=_lists(whole),
-        inner=parts.inner,
-        outer=parts.outer,
+        inner=inner,
+        outer=outer,
         discount=float(discount),
         contraction=min(float(stay.max(initial=0.0)), discount),
     )
@@ -210,10 +209,11 @@ def _sinks_first(graph: sparse.csr_matrix, label: Int64s) -> Int64s:
     """
     coo = graph.tocoo()
     tail, head = label[coo.row], label[coo.col]
+    rank: Int64s = label.astype(np.int64)
     if (tail >= head).all():
-        return label.astype(np.int64)
+        return rank
     if (tail <= head).all():
-        return (label.max() - label).astype(np.int64)
+        return int(label.max()) - rank
     count = int(label.max()) + 1
     across = tail != head
     edges = np.unique(np.stack([head[across], tail[across]], axis=1), axis=0)
@@ -228,18 +228,20 @@ def _sinks_first(graph: sparse.csr_matrix, label: Int64s) -> Int64s:
             waits[nxt] -= 1
             if waits[nxt] == 0:
                 ready.append(nxt)
-    sorted_rank: Int64s = rank[label]
-    return sorted_rank
+    return np.asarray(rank[label], dtype=np.int64)
 
 
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    inner: Lists
-    outer: Lists
-    closed: Bools
+def _closed(moves: sparse.csr_matrix, home: Int64s, component: Int64s, discount: float) -> Bools:
+    """Which components no row leads out of, `[C]`."""
+    part = np.repeat(np.arange(len(component) - 1), np.diff(component))
+    coo = moves.tocoo()
+    inside = part[coo.col] == part[home[coo.row]]
+    held = np.bincount(coo.row, coo.data * inside, minlength=len(home))
+    leaks = np.bincount(part[home], held < discount - ROW_SUM_TOLERANCE, len(component) - 1)
+    return np.asarray(leaks == 0, dtype=np.bool_)
 
 
-def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s, discount: float) -> _Parts:
+def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s) -> tuple[Lists, Lists]:
     """Each row's terms inside its component and outside it, both without its self-loop.
 
     Dividing by 1 - self-loop makes a row's value the one of taking it until it moves on.  A row
@@ -262,9 +264,7 @@ def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s, discount: 
         terms = (weight[which], (coo.row[which], coo.col[which]))
         return _lists(sparse.csr_matrix(terms, shape=whole.shape))
 
-    held = np.bincount(coo.row, coo.data * (inside | loop), minlength=whole.shape[0])
-    leaky = np.bincount(part[home], held < discount - _CLOSED, minlength=len(component) - 1)
-    return _Parts(chosen(inside), chosen(outside), closed=leaky == 0)
+    return chosen(inside), chosen(outside)
 
 
 def _lists(matrix: sparse.csr_matrix) -> Lists:

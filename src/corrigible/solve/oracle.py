@@ -64,7 +64,8 @@ def bellman_residual(
         worth[~available] = -np.inf
     best = np.maximum.reduceat(worth, world.rows[:-1], axis=0)
     change: Floats = (1 - discount) * utilities[world.outcome] + best - values
-    return np.abs(change).max(axis=0)
+    worst: Floats = np.abs(change).max(axis=0)
+    return worst
 
 
 def _one_goal(world: World, reward: Floats, terms: tuple[float, Bools, Floats]) -> Floats:
@@ -73,10 +74,10 @@ def _one_goal(world: World, reward: Floats, terms: tuple[float, Bools, Floats]) 
     given = ~np.isnan(fixed)
     policy = _best_rows(world, np.where(usable, 0.0, -np.inf))
     for _ in range(MAX_IMPROVEMENTS):
-        system = np.eye(world.states) - discount * moves[policy]
+        system: Floats = np.eye(world.states) - discount * moves[policy]
         right = reward.copy()
         system[given], right[given] = np.eye(world.states)[given], fixed[given]
-        values: Floats = np.linalg.solve(system, right)
+        values: Floats = np.asarray(np.linalg.solve(system, right), dtype=np.float64)
         worth = np.where(usable, moves @ values, -np.inf)
         better = _best_rows(world, worth)
         gain = worth[better] - worth[policy]

@@ -129,7 +129,7 @@ def _compressed(
     actions = int(action.max()) + 1
     key = (state * actions + action) * len(codes) + successor
     keys, inverse = np.unique(key, return_inverse=True)
-    probability = np.bincount(inverse, weights=weight, minlength=len(keys))
+    probability = np.bincount(inverse, weights=weight, minlength=len(keys)).astype(np.float64)
     row_key, row_start = np.unique(keys // len(codes), return_index=True)
     entries = np.append(row_start, len(keys))
     row_state = row_key // actions

@@ -163,14 +163,17 @@ class Step:
     # -- states ----------------------------------------------------------------------------
 
     def start(self) -> int:
+        """Return the code of the start: running, every asset at its start level."""
         levels = [v.start for v in self.structure.variables]
         return int(self.radix.encode(np.array([[RUNNING, *levels]], dtype=np.int64))[0])
 
     def split(self, codes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Levels]:
+        """Return phases `[N]` and levels `[N, V]` of codes."""
         digits = self.radix.decode(codes)
         return digits[:, 0], digits[:, 1:]
 
     def code(self, phase: npt.NDArray[np.int64], levels: Levels) -> npt.NDArray[np.int64]:
+        """Return the codes `[N]` of phases and levels."""
         return self.radix.encode(np.column_stack([phase, levels]))
 
     # -- one step --------------------------------------------------------------------------
@@ -196,8 +199,9 @@ class Step:
             held &= (here > 0) & (here < self.structure.variables[self.column[needed]].ladder)
         if mode.change == "wear":
             worn = [self.column[name] for name in mode.wears if name in self.column]
-            return held & (levels[:, worn] > 0).any(axis=1)
-        moved = self.changed(mode, levels)[:, column] != levels[:, column]
+            held &= (levels[:, worn] > 0).any(axis=1)
+            return held
+        moved: Bools = self.changed(mode, levels)[:, column] != levels[:, column]
         for name in mode.wears:
             if name in self.column:
                 moved |= levels[:, self.column[name]] > 0
@@ -234,7 +238,11 @@ class Step:
         branches = self._effects(levels, mode)
         drifted = [b for branch in branches for b in self._drift(levels, *branch)]
         outside = mode is not None and mode.outside
-        operated = [b for b in drifted for b in self._operate(phase, levels, *b, outside=outside)]
+        operated = [
+            branch
+            for weight, after in drifted
+            for branch in self._operate(phase, levels, weight, after, outside=outside)
+        ]
         action = 0 if index is None else index + 1
         states = np.concatenate([np.flatnonzero(weight > 0) for weight, _, _ in operated])
         weights = np.concatenate([weight[weight > 0] for weight, _, _ in operated])
@@ -341,7 +349,8 @@ class Step:
         columns = self.organs[organ]
         if not columns:
             return np.ones(len(levels), dtype=bool)
-        return (levels[:, columns] == 0).any(axis=1)
+        intact: Bools = (levels[:, columns] == 0).any(axis=1)
+        return intact
 
     def _boosted(self, rate: Floats, key: str, levels: Levels) -> Floats:
         """Add what each level above the lowest boosts, and keep within 0 to 1."""

@@ -139,6 +139,19 @@ def structure_of(
     return Structure(variables, inside, tuple(m for m in modes if m.variable not in kept))
 
 
+_CLIMBS: Mapping[str, frozenset[Verb]] = {
+    "task": frozenset({"advance", "write"}),
+    "resource": frozenset({"acquire"}),
+    "access": frozenset({"acquire"}),
+    "tools": frozenset({"acquire"}),
+    "information": frozenset({"read", "acquire"}),
+    "people": frozenset({"send"}),
+    "agents": frozenset({"delegate"}),
+    "self": frozenset({"write"}),
+}
+"""By which verbs an asset of a family goes one level up (a process of the agent's never does)."""
+
+
 # -- modes ---------------------------------------------------------------------------------
 
 
@@ -149,12 +162,12 @@ def _modes(deployment: Deployment, weights: Mapping[str, Mapping[str, float]]) -
     for name, tool in deployment.tools.items():
         server, _, short = name.partition(".")
         effects = touch(deployment, server, short).effects
-        verdicts = _verdicts(deployment, name, tool, effects, rules, weights)
+        verdicts = _verdicts(deployment, name, tool, effects, rules=rules, weights=weights)
         for effect in effects:
             if effect.asset == ELSEWHERE:
                 continue
             verdict, rule = verdicts[effect]
-            variable, change = _change(deployment, effect)
+            variable, change = _change(effect)
             path = f"tools.{name}.success"
             found.append(
                 Mode(
@@ -187,6 +200,7 @@ def _verdicts(
     name: str,
     tool: Tool,
     effects: tuple[Effect, ...],
+    *,
     rules: tuple[Rule, ...],
     weights: Mapping[str, Mapping[str, float]],
 ) -> dict[Effect, tuple[Verdict, Rule | None]]:
@@ -213,33 +227,21 @@ def _verdicts(
     return decided
 
 
-def _change(deployment: Deployment, effect: Effect) -> tuple[str | None, Change | None]:
+def _change(effect: Effect) -> tuple[str | None, Change | None]:
     """Return the variable that an effect changes and how (the table of effects and levels)."""
     verb, kind, asset = effect.verb, effect.kind, effect.asset
     family = kind.partition("/")[0]
     if verb in {"copy", "schedule"} and family == "self":
         return (COPY if verb == "copy" else SCHEDULE), "set"
-    if kind in ORGANS:
-        return (asset, "break") if verb in {"write", "delete"} else (None, None)
-    if family == "agents" and verb == "delete":
-        return asset, "break"
-    if family == "bystander":
-        return asset, "wear"
-    if verb == "delete" and family in {"task", "information"}:
-        return asset, "lowest"
-    climbs = {
-        "task": {"advance", "write"},
-        "resource": {"acquire"},
-        "access": {"acquire"},
-        "tools": {"acquire"},
-        "information": {"read", "acquire"},
-        "people": {"send"},
-        "agents": {"delegate"},
-        "self": {"write"},
-    }
-    if kind == "self/process" or verb not in climbs.get(family, set()):
-        return None, None
-    return asset, "up"
+    changes: tuple[tuple[bool, Change], ...] = (
+        (kind in ORGANS and verb in {"write", "delete"}, "break"),
+        (family == "agents" and verb == "delete", "break"),
+        (family == "bystander", "wear"),
+        (family in {"task", "information"} and verb == "delete", "lowest"),
+        (kind != "self/process" and verb in _CLIMBS.get(family, ()), "up"),
+    )
+    change = next((change for holds, change in changes if holds), None)
+    return (None if change is None else asset), change
 
 
 def _wears(deployment: Deployment, effect: Effect) -> tuple[str, ...]:
