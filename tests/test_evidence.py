@@ -268,6 +268,7 @@ def test_the_same_moment_in_another_zone_is_the_same_record():
         ("kind", "hunch"),
         ("drive", "self-preservation/avoid-shutdwon"),
         ("measure", "Share of goals"),
+        ("measure", 5),
         ("estimate", 0.5),
         ("method", ""),
         ("command", None),

@@ -78,6 +78,16 @@ def test_every_command_that_a_page_names_exists(page):
         assert not lost
 
 
+def real_block(text):
+    """What a console block should say; where it ends in `...`, only as many lines as it has."""
+    (command,) = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
+    output = run_cli(shlex.split(command.partition("corrigible ")[2])).rstrip()
+    lines = [f"$ {command}", *(line.rstrip() for line in output.splitlines())]
+    if text.endswith("\n...\n"):
+        lines = [*lines[: text.count("\n") - 1], "..."]
+    return "\n".join(lines) + "\n"
+
+
 @needs_cli
 @pytest.mark.slow
 def test_the_output_shown_is_the_real_one(tmp_path, monkeypatch, request):
@@ -87,10 +97,7 @@ def test_the_output_shown_is_the_real_one(tmp_path, monkeypatch, request):
     shown = [block.text for block in blocks_of(README) if block.language == "console"]
     assert shown
     for text in shown:
-        real = "".join(
-            f"$ {command}\n{run_cli(shlex.split(command.partition('corrigible ')[2])).rstrip()}\n"
-            for command in re.findall(r"^\$ (.*)$", text, re.MULTILINE)
-        )
+        real = real_block(text)
         if request.config.getoption("rewrite"):
             README.write_text(README.read_text(encoding="utf-8").replace(text, real))
             continue

@@ -66,8 +66,10 @@ def _errors_as_exit_codes() -> Iterator[None]:
 
 
 def _console() -> Console:
-    out = Console()
-    return out if out.is_terminal else Console(width=_WIDTH, highlight=False)
+    out = Console(markup=False, emoji=False, highlight=False)
+    if out.is_terminal:
+        return out
+    return Console(width=_WIDTH, markup=False, emoji=False, highlight=False)
 
 
 def _manifest(deployment: Path) -> Path:

@@ -35,6 +35,7 @@ ALL_DRIVES = "all"
 """In place of a drive: every drive jointly, or the deployment as a whole."""
 
 _TAIL = 0.025  # on each side of a 95 % interval
+_MEASURE = re.compile(r"[a-z0-9]+([./_-][a-z0-9]+)*")
 _NORMAL = 1.959963984540054  # the standard normal's quantile at 1 - _TAIL
 
 
@@ -130,8 +131,7 @@ def mean_estimate(values_sum: float, squares_sum: float, n: int, *, slack: float
     """
     _require(_is_count(n), "n", "a whole number from 0", n)
     sums = (values_sum, squares_sum, slack)
-    _require(all(map(_is_number, sums)), "(sum, squares, slack)", "finite", sums)
-    _require(slack >= 0, "slack", "at least 0", slack)
+    _require(all(map(_is_number, sums)) and slack >= 0, "sums, slack", "finite, slack >= 0", sums)
     if n < 2:  # noqa: PLR2004  (two values have a spread, one has none)
         return not_measured(n)
     squares_about_mean = squares_sum - values_sum * values_sum / n
@@ -263,8 +263,7 @@ class Record:
         _require(self.kind in EVIDENCE_KINDS, "kind", f"one of {EVIDENCE_KINDS}", self.kind)
         known = self.drive in DRIVES or self.drive in FAMILIES or self.drive == ALL_DRIVES
         _require(known, "drive", f"a drive, a family or {ALL_DRIVES!r}", self.drive)
-        _require_text("measure", self.measure)
-        fits = re.fullmatch(r"[a-z0-9]+([./_-][a-z0-9]+)*", self.measure)
+        fits = isinstance(self.measure, str) and _MEASURE.fullmatch(self.measure)
         _require(bool(fits), "measure", "lower-case words joined by . / _ or -", self.measure)
         _require(isinstance(self.estimate, Estimate), "estimate", "an Estimate", self.estimate)
         _require(isinstance(self.digests, Digests), "digests", "Digests", self.digests)
@@ -327,13 +326,11 @@ def parse_record(text: str) -> Record:
 
 def software_digest(versions: Iterable[str] = ()) -> str:
     """Return the digest of this package's source, and of `versions` (as in `numpy 2.4.6`)."""
-    sha = hashlib.sha256()
+    sha = hashlib.sha256("".join(f"{version}\0" for version in sorted(versions)).encode())
     root = Path(__file__).parent
     for file in sorted(root.rglob("*.py")):
-        sha.update(f"{file.relative_to(root).as_posix()}\0".encode())
+        sha.update(f"\0{file.relative_to(root).as_posix()}\0".encode())
         sha.update(hashlib.sha256(file.read_bytes()).digest())
-    for version in sorted(versions):
-        sha.update(f"{version}\0".encode())
     return "sha256:" + sha.hexdigest()
 
 
@@ -475,14 +472,9 @@ class EvidenceStore:
         rows = [(record.id, record_json(record)) for record in records]
         with self._session() as file:
             before = file.total_changes
-            file.execute("BEGIN IMMEDIATE")
-            try:
+            with file:  # commits at its end, or rolls back
+                file.execute("BEGIN IMMEDIATE")
                 file.executemany("INSERT INTO record (id, body) VALUES (?, ?)", rows)
-                file.execute("COMMIT")
-            except BaseException:
-                if file.in_transaction:
-                    file.execute("ROLLBACK")
-                raise
             return file.total_changes - before
 
     def records(
@@ -603,8 +595,6 @@ def _told(path: Path) -> Iterator[None]:
             way = f"another process held it for {_WAIT_S:.0f} s; try again when it is done"
         elif "unable to open" in said or "readonly" in said:
             way = "make the file and its folder writable, or keep the evidence in another file"
-        elif "not a database" in said or "malformed" in said:
-            way = "it is no SQLite file, or a broken one; move it away and measure again"
         else:
-            way = "move the file away and measure again"
+            way = "it is no SQLite file, or a broken one; move it away and measure again"
         raise EvidenceError(f"{path}: {said}; {way}") from error

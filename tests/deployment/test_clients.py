@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corrigible.deployment.clients import (
@@ -177,11 +177,13 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(json_values, st.sampled_from([None, 1]))
 def test_the_reader_reads_json_as_json(value, indent):
     assert parse_json(json.dumps(value, indent=indent), "x").value == value
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text(alphabet='{}[]",:/*-01eatrufl \n\\', max_size=30))
 def test_no_text_breaks_the_reader(text):
     """Whatever stands in the file is read, or refused with a place."""

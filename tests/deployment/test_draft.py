@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -126,6 +126,7 @@ tools = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(tools, hostile, hostile, st.lists(hostile, max_size=3))
 def test_a_draft_loads_back_with_exactly_the_tools_listed(some, problem, said, words):
     spec = ServerSpec(name="s", command=("run", *(word for word in words if word)), label=said)
@@ -141,12 +142,14 @@ def test_a_draft_loads_back_with_exactly_the_tools_listed(some, problem, said, w
     assert loaded["authority"] == {"allow": [], "approve": [], "deny": []}
 
 
+@settings(deadline=None, max_examples=60)
 @given(hostile)
 def test_a_quoted_text_comes_back_as_it_was(text):
     assert load(f"- {quoted(text)}") == [text]
     assert "\n" not in quoted(text)
 
 
+@settings(deadline=None, max_examples=60)
 @given(hostile, st.integers(10, 50))
 def test_a_plain_text_is_one_short_line_that_can_be_printed(text, longest):
     assert plain(text, longest).isprintable()

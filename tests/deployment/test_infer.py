@@ -9,7 +9,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corrigible.deployment.cues import ARGUMENTS, CUES, NOUNS, PHRASES, STRONG_VERBS, WEAK_VERBS
@@ -225,6 +225,7 @@ hints = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(any_tool, hints)
 def test_hints_raise_a_reading_and_never_lower_it(tool, annotations):
     bare = infer(dataclasses.replace(tool, annotations=None))
@@ -233,6 +234,7 @@ def test_hints_raise_a_reading_and_never_lower_it(tool, annotations):
     assert bare.sure or not hinted.sure
 
 
+@settings(deadline=None, max_examples=60)
 @given(any_tool)
 def test_any_tool_is_read_without_an_error_and_always_alike(tool):
     reading = infer(tool)
@@ -242,17 +244,27 @@ def test_any_tool_is_read_without_an_error_and_always_alike(tool):
     assert list(reading.verbs) == [verb for verb in VERBS if verb in reading.verbs]
 
 
+@settings(deadline=None, max_examples=60)
 @given(any_tool)
 def test_more_cues_never_take_anything_away(tool):
     some = infer(tool, cues=CUES[::2])
     assert set(some.verbs) - {"write", "delete"} <= set(infer(tool).verbs)
 
 
+@settings(deadline=None, max_examples=60)
 @given(any_tool)
 def test_what_runs_spends_or_destroys_cannot_be_undone_or_says_why_not(tool):
     reading = infer(tool)
     if {"run", "spend", "send"} & set(reading.verbs):
         assert reading.irreversible
+
+
+def test_a_schema_that_is_no_schema_is_read_all_the_same():
+    for schema in ({"type": ["string", {}]}, {"enum": {"a": 1}}, [], 7, None):
+        tool = ListedTool(
+            "get_x", None, "Get x", {"properties": {"path": schema, "action": schema}}
+        )
+        assert infer(tool).verbs == ("read",)
 
 
 def test_a_hostile_description_is_read_in_bounded_time():
@@ -308,6 +320,11 @@ def test_every_row_can_fire():
 
 
 EXTRA = [
+    made("create_resource", "Create what a YAML manifest says", "resource"),
+    made("assign_ticket", "Assign a ticket to a user", "ticket account_id"),
+    made("ask_human", "Ask a human for input", "question"),
+    made("execute_mutation", "Execute INSERT, UPDATE or DELETE operations", "table data"),
+    made("upload_to_bucket", "Upload a file to a bucket", "path bucket"),
     made("update_note", "Update a note", annotations={"destructiveHint": True}),
     made("frob", "Frob. This cannot be undone."),
     made("snapshot_page", "Take a snapshot of the page"),
@@ -334,9 +351,7 @@ EXTRA = [
 
 def test_the_table_names_no_product():
     words = {*STRONG_VERBS, *WEAK_VERBS, *NOUNS}
-    products = set(
-        "droplet playwright github gitlab slack notion stripe jira kubernetes helm docker postgres "
-        "mongodb redis sentry".split()
-    )
+    products = {"droplet", "playwright", "github", "gitlab", "slack", "notion", "stripe", "jira"}
+    products |= {"kubernetes", "helm", "docker", "postgres", "mongodb", "redis", "sentry"}
     assert not words & products
     assert not any(product in json.dumps([cue.text for cue in CUES]) for product in products)

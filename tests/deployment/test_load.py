@@ -75,7 +75,7 @@ def test_all_problems_of_a_file_come_at_once_in_its_order():
         authority="{allow: [5, reed release, read relese]}",
         oversight="{detection: 2}",
     )
-    places = ["2:7", "3:15", "5:20", "5:54", "7:21", "7:24", "7:38", "8:24"]
+    places = ["2:7", "3:15", "5:20", "5:55", "7:21", "7:24", "7:38", "8:24"]
     assert [problem.split(": ")[0].removeprefix("m.yaml:") for problem in found] == places
 
 

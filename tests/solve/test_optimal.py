@@ -75,6 +75,31 @@ def test_bounds_are_within_the_tolerance_asked_for(tolerance):
     assert (solution.bound <= tolerance).all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_world_that_mixes_well_takes_few_sweeps_and_keeps_its_bound(seed):
+    """Sweeps that wait for every value to rest would take over a thousand at this discount."""
+    world = dense_random_world(seed)
+    goals = drawn_goals(world, seed, 40)
+    solution = optimal_values(world, goals, discount=0.995).check()
+    exact = exact_values(world, goals, discount=0.995)
+    assert (abs(solution.values - exact).max(axis=0) <= solution.bound).all()
+    assert int(solution.method.split()[-1]) < 100
+
+
+@quick
+@given(seed=SEEDS, discount=DISCOUNTS)
+def test_cycles_that_never_mix_keep_their_bound_too(seed, discount):
+    rng = np.random.default_rng(seed)
+    steps = rng.permuted(np.tile(np.arange(1, 3), (6, 1)), axis=1)
+    world = world_from_rows(
+        [[(f"by {k}", {(s + int(k)) % 6: 1.0}) for k in steps[s]] for s in range(6)]
+    )
+    goals = drawn_goals(world, seed)
+    solution = optimal_values(world, goals, discount=discount).check()
+    exact = exact_values(world, goals, discount=discount)
+    assert (abs(solution.values - exact).max(axis=0) <= solution.bound + 1e-12).all()
+
+
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 70])
 def test_a_batch_of_goals_equals_its_members(count):
     world = random_world(7)

@@ -78,7 +78,7 @@ def find_fixes(
             done.add(edit.group)
             found.append(search.fix(edit, frozenset()))
     if not found or not done:
-        found += search.mixed(edits)
+        found += search.mixed(edits, removals)
     acts = len(search.serving)
     method = (
         f"exact over which of {acts} acts to take away"
@@ -144,15 +144,19 @@ class _Search:
                     found.append(chosen)
         return found or [self.serving], bool(found) and len(others) <= MOST_EXTRAS
 
-    def mixed(self, edits: list[Edit]) -> list[Fix]:
-        """Try each other edit (the strictest of its group) with the acts that must still go."""
+    def mixed(self, edits: list[Edit], alone: list[frozenset[str]]) -> list[Fix]:
+        """Try each other edit (the strictest of its group) with the acts that must still go.
+
+        `alone`: the sets of acts that suffice without any other edit; what holds one of them
+        gains nothing by its edit.
+        """
         strictest = {edit.group: edit for edit in edits}
         found = []
         for edit in strictest.values():
             if self.trials >= MOST_TRIALS:
                 break
             sets, _ = self.removals(edit)
-            shorter = [modes for modes in sets if modes < self.serving]
+            shorter = [m for m in sets if not any(whole <= m for whole in alone)]
             found += [self.fix(edit, modes) for modes in shorter[:1]]
         return found
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from corrigible.deployment.places import PlaceError, pattern_of, template_pattern
-from corrigible.deployment.records import RATES_OF_OVERSIGHT, Deployment
+from corrigible.deployment.places import PlaceError, canonical, pattern_of, template_pattern
+from corrigible.deployment.records import RATES_OF_OVERSIGHT, Deployment, Server
 from corrigible.deployment.rules import RuleError, parse_rule
 from corrigible.deployment.source import Path_
 from corrigible.deployment.touch import raises, touch
@@ -64,12 +64,22 @@ def _no_server(d: Deployment, name: str, path: Path_, before: str = "") -> _Brok
 
 def _servers(d: Deployment) -> Iterator[_Broken]:
     for name, server in d.servers.items():
-        for key in ("root", "home"):
-            place = getattr(server, key)
-            try:
-                pattern_of(place or "/", server)
-            except PlaceError as error:
-                yield _Broken(("servers", name, key), f"the place {place!r} {error}")
+        for key, place in (("root", server.root), ("home", server.home)):
+            if place is not None and (why := _why_no_place(place)):
+                yield _Broken(("servers", name, key), f"the place {place!r} {why}")
+
+
+def _why_no_place(place: str) -> str:
+    try:
+        canonical(place, Server())
+    except PlaceError as error:
+        return str(error)
+    return ""
+
+
+def _is_sound(server: Server) -> bool:
+    """Whether the places of a server can be read at all: else each of them would be a problem."""
+    return not any(_why_no_place(place) for place in (server.root, server.home) if place)
 
 
 def _tools(d: Deployment) -> Iterator[_Broken]:
@@ -80,7 +90,7 @@ def _tools(d: Deployment) -> Iterator[_Broken]:
             yield _no_server(d, server, path, f"the tool {name!r}: ")
             continue
         record = d.servers[server]
-        for index, template in enumerate(tool.target or ()):
+        for index, template in enumerate((tool.target or ()) if _is_sound(record) else ()):
             try:
                 _refuse_dots(template)
                 template_pattern(template, record)
@@ -95,7 +105,7 @@ def _globs(d: Deployment, server: str, globs: tuple[str, ...], path: Path_) -> I
     if server not in d.servers:
         yield _no_server(d, server, path)
         return
-    for index, glob in enumerate(globs):
+    for index, glob in enumerate(globs if _is_sound(d.servers[server]) else ()):
         try:
             _refuse_dots(glob)
             pattern_of(glob, d.servers[server])

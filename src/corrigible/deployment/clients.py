@@ -263,7 +263,11 @@ def _name_of(command: Sequence[str]) -> str:
     """What to call a server that is only a command line: the package or program that it runs."""
     runners = {"npx", "uvx", "uv", "node", "python", "python3", "deno", "bun", "bunx", "docker",
                "run", "tool", "exec", "-m", "-y", "--yes", "dlx", "pnpm", "env"}  # fmt: skip
-    words = [word for word in command if word not in runners and not word.startswith("-")]
+    words = [
+        word
+        for word in command
+        if not word.startswith("-") and re.sub(r"[\d.]+$", "", Path(word).name) not in runners
+    ]
     word = (words or list(command))[0].rstrip("/").rpartition("/")[2].partition("@")[0]
     word = re.sub(r"\.(?:py|js|mjs|ts|sh|exe)$", "", word)
     short = re.sub(r"^(?:mcp[-_])?(?:server[-_])?|(?:[-_]mcp)?(?:[-_]server)?$", "", word)

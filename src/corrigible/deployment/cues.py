@@ -62,7 +62,7 @@ change    update edit modify set change patch rename move replace reset configur
 remove    delete remove destroy purge clear truncate erase wipe uninstall unregister unpublish
           flush discard rm prune clean cleanup deprovision decommission del rmdir expunge forget
           flushall flushdb hdel zrem srem lpop rpop unset deregister empty dequeue evict drop
-          ~trash ~unlink
+          trash ~unlink
 halt      stop kill terminate shutdown poweroff reboot restart suspend pause cancel abort close
           quit exit disconnect halt drain deactivate revoke ban kick archive interrupt void
           unschedule disable logout redeploy scaledown unsubscribe deny reject ~end ~block ~leave
@@ -109,6 +109,8 @@ study     analyze analyse diagnose investigate research ask consult review plan 
 rows      query read export dump select aggregate scan
 about     explain validate lint parse format describe verify
 end       terminate destroy
+assign    assign reassign
+upload    upload
 """  # noqa: E501  (a table is read by its columns)
 
 _NOUNS = """
@@ -122,17 +124,18 @@ kept      snapshot backup
 billable  database bucket volume disk loadbalancer ip domain license seat certificate cdn
           warehouse backup cluster vm snapshot image zone reservation gateway
 holding   repository repo project account domain organization mailbox inbox tenant bucket phone
-          wallet site
+          wallet site workspace
+work      task ticket issue story bug incident case card todo item pullrequest
 standing  backup autoscaler autoscaling schedule cron trigger webhook automation rule monitor
           alert alarm reminder workflow timer cronjob hook listener watcher recurrence daemon
           logging updates monitoring notifications replication subscriber subscription
-          watch filter autopilot forwarding
+          watch filter autopilot forwarding responder autoresponder autoreply
 credential password passphrase credential token apikey secret certificate cert dsn ssh oauth vault
           kubeconfig pat kms keypair keystore
 issued    password passphrase credential token apikey certificate cert dsn ssh oauth kubeconfig pat
-          keypair
+          keypair card
 rights    role permission access collaborator policy acl membership privilege iam rbac scope
-          clusterrole rolebinding ownership
+          clusterrole rolebinding ownership member usergroup
 accounts  user member admin owner account teammate collaborator group serviceaccount participant
 people    user member person people contact recipient customer channel team attendee guest
           participant follower subscriber assignee reviewer lead client everyone
@@ -196,6 +199,8 @@ _PHRASES = {
     "later": r"\b(?:recurring|periodic\w*|cron\b|at a later|every (?:day|hour|minute|week)|"
     r"scheduled? (?:for|at|to run)|repeatedly)",
     "infrastructure": r"\binfrastructure\b|\bcloud resources?\b",
+    "manifest": r"\b(?:yaml|manifests?)\b",
+    "asks-person": r"\bask\w* (?:an? |the )?(?:human|user|person|operator|people)\b",
     "returns": r"\breturn(?:s|ed|ing)? (?:\w+ ){0,3}(?:data|content|contents|file|resource|result)",
 }
 
@@ -263,10 +268,12 @@ arg:command verb:run                                                            
 arg:command !verb:look                                                          run irreversible  an argument holds a command line
 arg:danger                                                                      run irreversible  an argument says what to start, or lifts a safeguard
 says:code                                                                       run irreversible  its description says that it executes what it is given
+says:mutating verb:run                                                          write delete run irreversible  what it executes may insert, update and delete
 says:mutating arg:sql                                                           write delete run irreversible  the statements that it is given may insert, update and delete
 arg:sql says:sql verb:run !says:select|mutating                                 read write delete run secrets irreversible  it executes any statement
 arg:sql says:sql verb:look|run !says:mutating !verb:about                       read secrets  it returns what the statement asks for
 arg:pipeline                                                                    read write run secrets irreversible  a pipeline computes what it likes, and a stage of it may write
+says:manifest verb:create|launch !verb:look                                     write acquire schedule irreversible  what is applied may create anything, and goes on running
 arg:manifest verb:create|change|launch                                          acquire schedule irreversible  what is applied may create anything, and goes on running
 verb:send                                                                       send irreversible  what it is given goes out, and what went out does not come back
 verb:push says:remote                                                           send copy irreversible  what is pushed to a remote leaves this place
@@ -319,7 +326,10 @@ says:agent verb:study                                                           
 verb:enlist object:agent                                                        write delegate  somebody else is made to act
 says:agent verb:enlist|create|run|send                                          delegate  another model or agent acts on what it is given
 arg:agent arg:prompt                                                            delegate  an agent is given a task
+verb:assign object:work|people                                                  write delegate send irreversible  somebody is asked to act
+says:asks-person                                                                delegate send irreversible  somebody is asked to act
 arg:assignee !verb:look                                                         delegate send irreversible  somebody is asked to act
+verb:upload topic:storage !topic:page                                           write copy  a body of data comes to exist there too
 verb:copy                                                                       copy  a body of data comes to exist twice
 verb:copy object:file|private|body says:returns                                 read secrets  it hands over what it copied
 verb:move arg:region                                                            write copy  it comes to exist in another place

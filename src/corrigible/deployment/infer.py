@@ -355,7 +355,7 @@ def _argument_classes(argument: str, schema: Any = None) -> frozenset[str]:
     about = schema.get("description") if isinstance(schema, Mapping) else None
     if isinstance(about, str) and re.match(r"(?:the )?(?:url|uri)\b", about.strip().lower()[:40]):
         found.add("url")
-    if isinstance(schema, Mapping) and schema.get("type") == "boolean":
+    if _type_of(schema) == "boolean":
         found -= _NOT_SWITCHES
     return frozenset(found)
 
@@ -396,13 +396,19 @@ def _where(tool: ListedTool, verbs: Sequence[str], features: Mapping[str, str]) 
 
 def _is_count(spoken: str, schema: Any) -> bool:
     """`head: 10` is a number of lines; `issue number: 10` is a place."""
-    number = isinstance(schema, Mapping) and schema.get("type") in {"number", "integer"}
+    number = _type_of(schema) in {"number", "integer"}
     return number and not re.fullmatch(r"(?:.* )?(?:ids?|iid|number|index)", spoken)
 
 
 def _is_text(schema: Any) -> bool:
     """A place is a text, a number or a list of such, never a switch."""
-    return not (isinstance(schema, Mapping) and schema.get("type") in {"boolean", "object"})
+    return _type_of(schema) not in {"boolean", "object"}
+
+
+def _type_of(schema: Any) -> str:
+    """The type that a schema states; several, or none: empty."""
+    stated = schema.get("type") if isinstance(schema, Mapping) else None
+    return stated if isinstance(stated, str) else ""
 
 
 def _how_much(tool: ListedTool, verbs: Sequence[str]) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def canonical(place: str, server: Server) -> str:
     resolved = _resolved(text, server)
     if ".." in text:
         for earlier in readings[:-1]:
-            if _resolved(_readings(_resolved(earlier, server))[-1], server) != resolved:
+            if _resolved(_readings(_closed_up(earlier))[-1], server) != resolved:
                 raise PlaceError("holds `..` beside an escape or a backslash: it can be two places")
     return resolved
 
@@ -130,6 +130,21 @@ def _resolved_url(url: re.Match[str]) -> str:
     scheme, host, path, query = url[1].lower(), url[2], url[3], url[4]
     host = host.rpartition("@")[2].lower().removesuffix(_PORTS[scheme]).rstrip(".")
     return f"{scheme}://{host}{_steps(path, absolute=True)}{query}"
+
+
+def _closed_up(text: str) -> str:
+    """Take out every `x/../` of a text that is not decoded, as one would who resolves first."""
+    url = _URL.match(text)
+    start = url.start(3) if url else head.end() if (head := _SCHEME.match(text)) else 0
+    end = url.end(3) if url else len(text)
+    kept: list[str] = []
+    for part in text[start:end].split("/"):
+        if part == ".." and [p for p in kept if p not in {"", ".", ".."}]:
+            while kept.pop() in {"", "."}:
+                pass
+        else:
+            kept.append(part)
+    return text[:start] + "/".join(kept) + text[end:]
 
 
 def _steps(text: str, *, absolute: bool) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from corrigible.deployment.clients import Given, ServerSpec
+from corrigible.deployment.clients import specs_of_manifest
 from corrigible.deployment.draft import lock_path
 from corrigible.deployment.listing import Listing
 from corrigible.deployment.lock import Changes, Lock, accept, compare, load_lock, write_lock
-from corrigible.deployment.records import Deployment, Server
+from corrigible.deployment.records import Deployment
 from corrigible.deployment.servers import list_servers
 
 
@@ -41,31 +41,7 @@ def review(deployment: Deployment, manifest: Path) -> Review:
     """
     file = lock_path(manifest)
     lock = load_lock(file) if file.exists() else Lock()
-    specs = [
-        spec_of(name, server)
-        for name, server in deployment.servers.items()
-        if server.command or server.url
-    ]
+    servers = {name: server.model_dump() for name, server in deployment.servers.items()}
+    specs = specs_of_manifest(servers)
     listings = list_servers(specs)
     return Review(compare(lock, listings), lock, listings, file)
-
-
-def spec_of(name: str, server: Server) -> ServerSpec:
-    """Return how to start or reach a server of a manifest; secrets stay references."""
-    env = tuple(_given(key, ref.env) for key, ref in server.env.items())
-    headers = [_given(key, ref.env) for key, ref in server.headers.items()]
-    if server.auth is not None:
-        headers.append(_given("Authorization", server.auth.env, before="Bearer "))
-    return ServerSpec(
-        name,
-        command=server.command,
-        url=server.url,
-        transport="stdio" if server.command else "http",
-        env=env,
-        headers=tuple(headers),
-        cwd=server.cwd,
-    )
-
-
-def _given(name: str, reference: str, *, before: str = "") -> Given:
-    return Given(name, reference, literal=False, text=f"{before}${{{reference}}}")

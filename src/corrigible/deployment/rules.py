@@ -239,13 +239,14 @@ Facts = Mapping[str, float | str | bool]
 def rule_on(act: Act, rules: tuple[Rule, ...], facts: Facts) -> Ruling:
     """Return the most that authority grants to an act: the agent picks the place and arguments.
 
-    A condition on what `facts` does not hold counts as met in `allow` and as not met in
-    `approve` and `deny`: an agent can choose its arguments so, and a world compiled without
-    weights is compiled as if conditions on them were not there.
+    A condition on what `facts` does not hold counts for the act: as met where its rule grants
+    something, as not met where it takes something away.  An agent can choose its arguments so,
+    and a world compiled without weights is compiled as if conditions on them were not there.
     """
     rulings = [
-        _most_at(act, _that_hold(rules, facts, {"allow"}), server, patterns)
+        _most_at(act, _that_hold(rules, facts, met), server, patterns)
         for server, patterns in act.within
+        for met in ({"allow"}, {"allow", "approve"})
     ]
     return max(rulings, key=_permission, default=Ruling("deny", None))
 
@@ -254,12 +255,12 @@ def rule_on_every(act: Act, rules: tuple[Rule, ...], facts: Facts) -> Ruling:
     """Return what authority grants to an act wherever it happens: the least over its places.
 
     For one call: it acts at each of its places, or at one that nobody knows beforehand.  A
-    condition on what `facts` does not hold counts as not met in `allow` and as met in `approve`
-    and `deny`.
+    condition on what `facts` does not hold counts against the act.
     """
     rulings = [
-        _least_at(act, _that_hold(rules, facts, {"approve", "deny"}), server, patterns)
+        _least_at(act, _that_hold(rules, facts, met), server, patterns)
         for server, patterns in act.within
+        for met in ({"deny"}, {"deny", "approve"})
     ]
     return min(rulings, key=_permission, default=Ruling("deny", None))
 
@@ -270,7 +271,7 @@ def _permission(ruling: Ruling) -> tuple[int, bool]:
 
 
 def _that_hold(rules: tuple[Rule, ...], facts: Facts, unknown_met_in: set[str]) -> tuple[Rule, ...]:
-    """Return the rules whose conditions hold; one on an unknown fact, by the rule's list."""
+    """Return the rules whose conditions hold; what is unknown, in the lists `unknown_met_in`."""
     return tuple(
         rule
         for rule in rules

@@ -185,7 +185,7 @@ def _fixes(fixes: Fixes | None) -> list[RenderableType]:
     table.add_column("approvals a run", justify="right")
     for fix in fixes.fixes:
         table.add_row(
-            " + ".join(fix.edits),
+            Text("\n+ ".join(fix.edits)),
             _percent(fix.pressure.value or 0.0),
             _percent(fix.residual.value or 0.0),
             f"{fix.task_value:+.4f}",

@@ -14,11 +14,12 @@ from corrigible.world.record import Bools, Floats, Int32s, Int64s
 DENSE_LIMIT = 600  # states of one component; above it elimination in place is no longer quick
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time to compile
 _Chain = tuple[Int64s, Int32s, Floats]  # entries, successor, probability, as in the world
 
 
 def _compiled(function: _F) -> _F:
-    return cast("_F", numba.njit(cache=True, error_model="numpy")(function))
+    return cast("_F", numba.njit(error_model="numpy", **_INTERNAL)(function))
 
 
 def _compiled_parallel(function: _F) -> _F:
@@ -154,6 +155,48 @@ def _solve_chain(  # noqa: C901, PLR0917 - Tarjan's algorithm without recursion
     return True
 
 
+@_compiled
+def _add_sums(  # noqa: PLR0917 - compiled: arrays by position
+    thread: int,
+    rows: Int64s,
+    live: Bools,
+    chain: _Chain,
+    discount: float,
+    reward: Floats,
+    fixed: Floats,
+    totals: Floats,
+    solved: Bools,
+) -> None:
+    """Add up one thread's share of the policies; see `mean_sums`."""
+    result = np.empty(reward.shape)
+    for k in range(thread, rows.shape[0], totals.shape[0]):
+        result[:] = fixed
+        solved[k] = _solve_chain(rows[k], live, chain, discount, reward, result)
+        if solved[k]:
+            totals[thread] += result
+
+
+@_compiled
+def _solve_column(  # noqa: PLR0917 - compiled: arrays by position
+    k: int,
+    rows: Int64s,
+    live: Bools,
+    chain: _Chain,
+    discount: float,
+    reward: Floats,
+    fixed: Floats,
+    result: Floats,
+    solved: Bools,
+) -> None:
+    """Solve one policy for its own column; see `paired_sums`."""
+    column = np.empty((rows.shape[1], 1))
+    column[:, 0] = fixed[k]
+    own = np.empty((rows.shape[1], 1))
+    own[:, 0] = reward[k]
+    solved[k] = _solve_chain(rows[k], live, chain, discount, own, column)
+    result[k] = column[:, 0]
+
+
 @_compiled_parallel
 def mean_sums(  # noqa: PLR0917 - compiled: arrays by position
     rows: Int64s,
@@ -177,14 +220,8 @@ def mean_sums(  # noqa: PLR0917 - compiled: arrays by position
         totals: `[T, S, M]` of zeros, the result: its T slices add up to it.
         solved: `[K]`, the result: False where the policy was too large, and is not in `totals`.
     """
-    threads = totals.shape[0]
-    for thread in numba.prange(threads):
-        result = np.empty(reward.shape)
-        for k in range(thread, rows.shape[0], threads):
-            result[:] = fixed
-            solved[k] = _solve_chain(rows[k], live, chain, discount, reward, result)
-            if solved[k]:
-                totals[thread] += result
+    for thread in numba.prange(totals.shape[0]):
+        _add_sums(thread, rows, live, chain, discount, reward, fixed, totals, solved)
 
 
 @_compiled_parallel
@@ -211,9 +248,4 @@ def paired_sums(  # noqa: PLR0917 - compiled: arrays by position
         solved: `[K]`, the result: False where the policy was too large.
     """
     for k in numba.prange(rows.shape[0]):
-        column = np.empty((rows.shape[1], 1))
-        column[:, 0] = fixed[k]
-        own = np.empty((rows.shape[1], 1))
-        own[:, 0] = reward[k]
-        solved[k] = _solve_chain(rows[k], live, chain, discount, own, column)
-        result[k] = column[:, 0]
+        _solve_column(k, rows, live, chain, discount, reward, fixed, result, solved)

@@ -22,11 +22,12 @@ MARGIN = 3  # another method must promise to be this many times as quick: first 
 LANES = 8  # doubles to a vector; LLVM splits it where the machine's are narrower
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time to compile
 
 
 def _compiled(function: _F) -> _F:
     """Compile without fastmath, so that sums keep their order and NaN its meaning."""
-    return cast("_F", numba.njit(cache=True, error_model="numpy")(function))
+    return cast("_F", numba.njit(error_model="numpy", **_INTERNAL)(function))
 
 
 def _compiled_parallel(function: _F) -> _F:
@@ -220,7 +221,7 @@ def _sweep(  # noqa: PLR0917 - compiled: arrays by position
 
 
 @_compiled
-def _jacobi(
+def _jacobi(  # noqa: PLR0917 - compiled: arrays by position
     tile: Floats,
     bounds: tuple[int, int],
     first_row: Int64s,
@@ -387,6 +388,55 @@ def _residual(  # noqa: PLR0917 - compiled: arrays by position
             worst[g] = max(worst[g], off)
 
 
+@_compiled
+def _solve_one(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
+    block: int,
+    goals: Floats,
+    component: Int64s,
+    closed: Bools,
+    first_row: Int64s,
+    inner: tuple[Int64s, Int64s, Floats],
+    outer: tuple[Int64s, Int64s, Floats],
+    whole: tuple[Int64s, Int64s, Floats],
+    pins: Int64s,
+    limits: tuple[float, float, float, int, int],
+    values: Floats,
+    warm: bool,
+    residual: Floats,
+    sweeps: Int64s,
+) -> None:
+    """Solve one block of goals; see `solve_goals`."""
+    lines, outcomes, at = len(first_row) - 1, goals.shape[0], block * BLOCK
+    tile = np.empty((lines + outcomes, BLOCK))
+    tile[lines:] = goals[:, at : at + BLOCK]
+    if warm:
+        tile[:lines] = values[:, at : at + BLOCK]
+    pinned = np.empty(BLOCK + 1, dtype=np.int64)
+    pinned[:BLOCK] = pins[at : at + BLOCK]
+    worst = np.empty(BLOCK)
+    discount, wanted, tolerance, most, rounds = limits
+    for attempt in range(rounds):
+        done = _solve_block(
+            tile,
+            component,
+            closed,
+            first_row,
+            inner,
+            outer,
+            whole,
+            pinned,
+            (discount, tolerance, most),
+            warm or attempt > 0,
+        )
+        sweeps[block] = max(sweeps[block], done)
+        _residual(tile, first_row, whole, pinned, worst)
+        if not worst.max() > wanted:
+            break
+        tolerance /= 8
+    residual[at : at + BLOCK] = worst
+    values[:, at : at + BLOCK] = tile[:lines]
+
+
 @_compiled_parallel
 def solve_goals(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
     goals: Floats,
@@ -421,37 +471,61 @@ def solve_goals(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
         residual: `[G]`, the largest Bellman residual, the result.
         sweeps: `[G / BLOCK]`, the most sweeps of a component, the result.
     """
-    lines, outcomes = len(first_row) - 1, goals.shape[0]
     for block in numba.prange(goals.shape[1] // BLOCK):
-        at = block * BLOCK
-        tile = np.empty((lines + outcomes, BLOCK))
-        tile[lines:] = goals[:, at : at + BLOCK]
-        if warm:
-            tile[:lines] = values[:, at : at + BLOCK]
-        pinned = np.empty(BLOCK + 1, dtype=np.int64)
-        pinned[:BLOCK] = pins[at : at + BLOCK]
-        worst = np.empty(BLOCK)
-        discount, wanted, tolerance, most, rounds = limits
-        for attempt in range(rounds):
-            done = _solve_block(
-                tile,
-                component,
-                closed,
-                first_row,
-                inner,
-                outer,
-                whole,
-                pinned,
-                (discount, tolerance, most),
-                warm or attempt > 0,
-            )
-            sweeps[block] = max(sweeps[block], done)
-            _residual(tile, first_row, whole, pinned, worst)
-            if not worst.max() > wanted:
-                break
-            tolerance /= 8
-        residual[at : at + BLOCK] = worst
-        values[:, at : at + BLOCK] = tile[:lines]
+        _solve_one(
+            block,
+            goals,
+            component,
+            closed,
+            first_row,
+            inner,
+            outer,
+            whole,
+            pins,
+            limits,
+            values,
+            warm,
+            residual,
+            sweeps,
+        )
+
+
+@_compiled
+def _choose_one(  # noqa: PLR0917 - compiled: arrays by position
+    block: int,
+    goals: Floats,
+    first_row: Int64s,
+    whole: tuple[Int64s, Int64s, Floats],
+    preference: Int64s,
+    values: Floats,
+    tie: float,
+    chosen: npt.NDArray[np.int32],
+) -> None:
+    """Choose for one block of goals; see `choose_rows`."""
+    lines, outcomes, at = len(first_row) - 1, goals.shape[0], block * BLOCK
+    widest = 0
+    for s in range(lines):
+        widest = max(widest, first_row[s + 1] - first_row[s])
+    first, line, weight = whole
+    tile = np.empty((lines + outcomes, BLOCK))
+    tile[lines:] = goals[:, at : at + BLOCK]
+    tile[:lines] = values[:, at : at + BLOCK]
+    zero = np.zeros((1, BLOCK))
+    worth = np.empty((widest, BLOCK))
+    best = np.empty(BLOCK)
+    for s in range(lines):
+        start, stop = first_row[s], first_row[s + 1]
+        best[:] = -np.inf
+        for k in range(stop - start):
+            r = preference[start + k]
+            best_of_rows(tile, first, line, weight, r, r + 1, zero, 0, 0, worth, k)
+            for g in range(BLOCK):
+                best[g] = max(best[g], worth[k, g])
+        for k in range(stop - start - 1, -1, -1):
+            r = preference[start + k]
+            for g in range(BLOCK):
+                if worth[k, g] >= best[g] - tie:
+                    chosen[s, at + g] = r
 
 
 @_compiled_parallel
@@ -475,29 +549,5 @@ def choose_rows(  # noqa: PLR0917 - compiled: arrays by position
         tie: in units of the values.
         chosen: `[L, G]`, the result: the layout's number of each row.
     """
-    lines, outcomes = len(first_row) - 1, goals.shape[0]
-    widest = 0
-    for s in range(lines):
-        widest = max(widest, first_row[s + 1] - first_row[s])
-    first, line, weight = whole
     for block in numba.prange(goals.shape[1] // BLOCK):
-        at = block * BLOCK
-        tile = np.empty((lines + outcomes, BLOCK))
-        tile[lines:] = goals[:, at : at + BLOCK]
-        tile[:lines] = values[:, at : at + BLOCK]
-        zero = np.zeros((1, BLOCK))
-        worth = np.empty((widest, BLOCK))
-        best = np.empty(BLOCK)
-        for s in range(lines):
-            start, stop = first_row[s], first_row[s + 1]
-            best[:] = -np.inf
-            for k in range(stop - start):
-                r = preference[start + k]
-                best_of_rows(tile, first, line, weight, r, r + 1, zero, 0, 0, worth, k)
-                for g in range(BLOCK):
-                    best[g] = max(best[g], worth[k, g])
-            for k in range(stop - start - 1, -1, -1):
-                r = preference[start + k]
-                for g in range(BLOCK):
-                    if worth[k, g] >= best[g] - tie:
-                        chosen[s, at + g] = r
+        _choose_one(block, goals, first_row, whole, preference, values, tie, chosen)

@@ -65,7 +65,7 @@ def hitting_values(
         values=swept.values[line],
         bound=bound,
         status=statuses(bound, np.full_like(bound, max(tolerance, floor))),
-        method=f"Gauss-Seidel by components, at most {swept.sweeps} sweeps",
+        method=f"sweeps by components, at most {swept.sweeps}",
     )
 
 
