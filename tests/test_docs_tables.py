@@ -29,7 +29,7 @@ DOCS = ROOT / "docs"
 def table(header, rows):
     """A Markdown table, one line a row."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def members(family):
@@ -99,7 +99,7 @@ def test_a_table_of_the_docs_is_what_the_code_holds(name, request):
     """Between `<!-- NAME: begin -->` and `<!-- NAME: end -->` stands what the code says."""
     file, made = TABLES[name]
     text = (DOCS / file).read_text(encoding="utf-8")
-    marks = re.compile(f"(<!-- {name}: begin -->\n)(.*?)(\n<!-- {name}: end -->)", re.DOTALL)
+    marks = re.compile(f"(<!-- {name}: begin -->\n)(.*?)(<!-- {name}: end -->)", re.DOTALL)
     (found,) = marks.finditer(text)
     if request.config.getoption("rewrite"):
         text = text[: found.start(2)] + made() + text[found.end(2) :]

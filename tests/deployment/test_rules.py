@@ -33,18 +33,18 @@ def rule(text):
     return parse_rule(*text.split(" ", 1), DEPLOYMENT)
 
 
-def rules(*texts):
+def rules(*texts: str):
     """Rules from `deny write log`, in the order in which authority reads them."""
     return tuple(sorted(map(rule, texts), key=lambda rule: STRICTEST.index(rule.verdict)))
 
 
-def act(verb, asset, *places, by_run=False, server="files"):
+def act(verb, asset, *places: str, by_run=False, server="files"):
     kinds = {name: a.kind for name, a in DEPLOYMENT.assets.items()} | {"elsewhere": "elsewhere"}
     patterns = [(server, (pattern_of(p, Server()),)) for p in places] or [(server, (ANYWHERE,))]
     return Act(verb, asset, kinds[asset], by_run, tuple(patterns), {})
 
 
-def verdict(the_act, *texts, facts=None):
+def verdict(the_act, *texts: str, facts=None):
     return rule_on(the_act, rules(*texts), facts or {}).verdict
 
 
@@ -183,9 +183,10 @@ def test_a_ruling_names_the_rule_that_decides():
 HOLDS = [
     ("arguments.n > 5", 6, True), ("arguments.n > 5", "6", True), ("arguments.n > 5", "x", False),
     ("arguments.n != 5", "x", True), ("arguments.n == 5", "5.0", True),
-    ("arguments.force", True, True), ("arguments.force", "TRUE", True), ("arguments.force", "", False),
+    ("arguments.force", True, True), ("arguments.force", "TRUE", True),
+    ("arguments.force", "", False),
     ("arguments.env == prod", "prod", True), ("arguments.env != prod", "dev", True),
-    ("arguments.v == '5'", 5, True), ("arguments.v == \"a and b\"", "a and b", True),
+    ("arguments.v == '5'", 5, True), ('arguments.v == "a and b"', "a and b", True),
     ("arguments.env == inf", "inf", True),
 ]  # fmt: skip
 
@@ -257,6 +258,7 @@ ACTS = st.builds(
 )
 FACTS = st.sampled_from([{}, {"amount": 2.0}, {"amount": 0.0, DECLARED: True}])
 FEW = settings(max_examples=40)  # several laws, each on both rulings
+CASES = st.tuples(ACTS, AUTHORITIES, FACTS)
 RULINGS = pytest.mark.parametrize("ruling", [rule_on, rule_on_every])
 
 
@@ -267,8 +269,9 @@ def granted(ruling, the_act, authority, facts):
 
 @RULINGS
 @FEW
-@given(ACTS, AUTHORITIES, FACTS, st.data())
-def test_a_rule_moved_to_a_stricter_list_never_grants_more(ruling, the_act, authority, facts, data):
+@given(CASES, st.data())
+def test_a_rule_moved_to_a_stricter_list_never_grants_more(ruling, case, data):
+    the_act, authority, facts = case
     moved = [(data.draw(st.sampled_from(STRICTEST[: STRICTEST.index(v) + 1])), t)
              for v, t in authority]  # fmt: skip
     assert granted(ruling, the_act, moved, facts) <= granted(ruling, the_act, authority, facts)
@@ -276,40 +279,43 @@ def test_a_rule_moved_to_a_stricter_list_never_grants_more(ruling, the_act, auth
 
 @RULINGS
 @FEW
-@given(ACTS, AUTHORITIES, FACTS, TEXTS)
-def test_one_more_deny_never_grants_more(ruling, the_act, authority, facts, text):
+@given(CASES, TEXTS)
+def test_one_more_deny_never_grants_more(ruling, case, text):
+    the_act, authority, facts = case
     more = [*authority, ("deny", text)]
     assert granted(ruling, the_act, more, facts) <= granted(ruling, the_act, authority, facts)
 
 
 @RULINGS
 @FEW
-@given(ACTS, AUTHORITIES, FACTS, TEXTS)
-def test_one_allow_less_never_grants_more(ruling, the_act, authority, facts, text):
+@given(CASES, TEXTS)
+def test_one_allow_less_never_grants_more(ruling, case, text):
+    the_act, authority, facts = case
     more = [*authority, ("allow", text)]
     assert granted(ruling, the_act, authority, facts) <= granted(ruling, the_act, more, facts)
 
 
 @RULINGS
 @FEW
-@given(ACTS, AUTHORITIES, FACTS, st.randoms())
-def test_the_order_of_rules_within_a_list_does_not_matter(ruling, the_act, authority, facts, random):
+@given(CASES, st.randoms())
+def test_the_order_of_rules_within_a_list_does_not_matter(ruling, case, random):
+    the_act, authority, facts = case
     other = random.sample(authority, len(authority))
     assert granted(ruling, the_act, authority, facts) == granted(ruling, the_act, other, facts)
 
 
 @FEW
-@given(ACTS, AUTHORITIES, FACTS)
-def test_what_is_granted_everywhere_is_never_more_than_what_is_granted_somewhere(
-    the_act, authority, facts
-):
+@given(CASES)
+def test_what_is_granted_everywhere_is_never_more_than_what_is_granted_somewhere(case):
+    the_act, authority, facts = case
     least = granted(rule_on_every, the_act, authority, facts)
     assert least <= granted(rule_on, the_act, authority, facts)
 
 
 @FEW
-@given(ACTS, AUTHORITIES, FACTS)
-def test_at_one_exact_place_both_rulings_agree(the_act, authority, facts):
+@given(CASES)
+def test_at_one_exact_place_both_rulings_agree(case):
+    the_act, authority, facts = case
     facts = {"amount": 0.0, DECLARED: False, **facts}
     exact = replace(the_act, within=(("files", (tuple("/srv/log/a"),)),))
     assert granted(rule_on, exact, authority, facts) == granted(

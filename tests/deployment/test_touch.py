@@ -37,7 +37,7 @@ AUTHORITY = "{allow: ['read files:/srv/**', 'write files:/srv/**', 'delete files
 LOADED = load(servers=SERVERS, assets=ASSETS, tools=TOOLS, authority=AUTHORITY).deployment
 
 
-def of(tool, **arguments):
+def of(tool, **arguments: object):
     """What one call touches; with no arguments given, what any call does."""
     return touch(LOADED, *tool.split("."), arguments or None)
 

@@ -401,10 +401,11 @@ class AuditRun:
             return quick
         main = self.main
         setting = main.setting
-        what_if = WhatIf(self.deployment, setting.rates, self.question, main.keys)
+        keys = {key: drives for key, drives in main.keys.items() if key in (*DRIVES, JOINT)}
+        what_if = WhatIf(self.deployment, setting.rates, self.question, keys)
         read = read_rates(self.deployment, setting.structure)
         pressing = tuple(
-            key for key in main.keys if (main.share(key).value or 0.0) > self.options.limit
+            key for key in keys if (main.share(key).value or 0.0) > self.options.limit
         )
         paths = tuple(path for path in STRICTER if path in read)
         self.tell("break-even oversight")
@@ -425,7 +426,6 @@ class AuditRun:
         return replace(
             quick,
             drives=tuple(replace(a, break_even=edges.get(a.name)) for a in quick.drives),
-            families=tuple(replace(a, break_even=edges.get(a.name)) for a in quick.families),
             joint=None
             if quick.joint is None
             else replace(quick.joint, break_even=edges.get(JOINT)),

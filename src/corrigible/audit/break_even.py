@@ -35,34 +35,41 @@ def break_even(
     """
     found: dict[str, dict[str, float | None]] = {key: {} for key in keys}
     for path in paths:
-        toward = STRICTER[path]
-        grid = _GRID[::-1] if toward > 0 else _GRID
-        shares = {}
-        for value in grid:
-            shares[value] = what_if.shares(path, value, keys)
-            if progress is not None:
-                progress()
+        edges = _edges(what_if, path, keys, limit)
         for key in keys:
-            found[key][path.partition(".")[2]] = _edge(what_if, path, key, limit=limit, grid=grid)
+            inside, outside = edges[key]
+            if inside is not None and outside is not None:
+                inside = _bisected(what_if, path, key, limit=limit, ends=(inside, outside))
+            found[key][path.partition(".")[2]] = inside
             if progress is not None:
                 progress()
     return found
 
 
-def _edge(
-    what_if: WhatIf, path: str, key: str, *, limit: float, grid: tuple[float, ...]
-) -> float | None:
-    """Walk from the strictest value to the last one within the limit, then bisect."""
-    inside: float | None = None
-    outside: float | None = None
-    for value in grid:
-        if what_if.shares(path, value, (key,))[key] <= limit:
-            inside = value
-        else:
-            outside = value
+_Edges = dict[str, tuple[float | None, float | None]]
+
+
+def _edges(what_if: WhatIf, path: str, keys: tuple[str, ...], limit: float) -> _Edges:
+    """Walk each key from the strictest value on: the last one within the limit, the next."""
+    edges: _Edges = dict.fromkeys(keys, (None, None))
+    walking = list(keys)
+    for value in _GRID[::-1] if STRICTER[path] > 0 else _GRID:
+        shares = what_if.shares(path, value, walking)
+        for key in list(walking):
+            if shares[key] <= limit:
+                edges[key] = (value, None)
+            else:
+                edges[key] = (edges[key][0], value)
+                walking.remove(key)
+        if not walking:
             break
-    if inside is None or outside is None:
-        return inside
+    return edges
+
+
+def _bisected(
+    what_if: WhatIf, path: str, key: str, *, limit: float, ends: tuple[float, float]
+) -> float:
+    inside, outside = ends
     while abs(outside - inside) > _PRECISION[path]:
         middle = round((inside + outside) / 2, 5)
         if what_if.shares(path, middle, (key,))[key] <= limit:

@@ -11,6 +11,8 @@ from corrigible.deployment.records import Deployment
 GOALS = 96
 """Goals in each comparison: the same ones everywhere, so differences are not sampling noise."""
 
+_MOST_KEPT = 5_000_000  # transitions of compiled worlds kept for the next key
+
 
 class WhatIf:
     """Shares of goals for which drives pay, at rates near those audited; remembers each."""
@@ -55,6 +57,8 @@ class WhatIf:
 
     def _setting(self, path: str, value: float) -> Setting:
         if (path, value) not in self._settings:
-            rates = self.rates | {path: value}
-            self._settings = {(path, value): Setting(self.deployment, rates, self.question)}
+            setting = Setting(self.deployment, self.rates | {path: value}, self.question)
+            if sum(s.world.transitions for s in self._settings.values()) > _MOST_KEPT:
+                self._settings.clear()
+            self._settings[path, value] = setting
         return self._settings[path, value]

@@ -6,9 +6,9 @@ from difflib import get_close_matches
 
 from corrigible.deployment.places import PlaceError, canonical, pattern_of, template_pattern
 from corrigible.deployment.records import RATES_OF_OVERSIGHT, Deployment, Server
-from corrigible.deployment.rules import RuleError, parse_rule
+from corrigible.deployment.rules import Rule, RuleError, parse_rule, rules_of
 from corrigible.deployment.source import Path_
-from corrigible.deployment.touch import raises, touch
+from corrigible.deployment.touch import raises, ruling_on, touch
 from corrigible.drives import KINDS, VERBS
 
 Found = tuple[Path_, str]
@@ -37,7 +37,8 @@ def check(deployment: Deployment, *, set_aside: set[str]) -> list[Found]:
         for item in rule(deployment)
     ]
     if not sites:
-        sites = [*_places(deployment)]
+        unread = any(item.path[0] == "authority" for item in names)
+        sites = [*_places(deployment, () if unread else rules_of(deployment))]
     if not sites and not any(n.startswith(("tools", "assets", "servers")) for n in set_aside):
         sites = [*_cycles(deployment)]
     return [(b.path, b.text) for b in (*sites, *names) if not _follows(b, set_aside)]
@@ -170,14 +171,16 @@ def _requires(d: Deployment) -> Iterator[_Broken]:
                 yield _Broken(path, text)
 
 
-def _places(d: Deployment) -> Iterator[_Broken]:
+def _places(d: Deployment, rules: tuple[Rule, ...]) -> Iterator[_Broken]:
     """Patterns that cannot be compared in a bounded time: nobody could say what a call touches."""
     for name in d.tools:
         server, _, short = name.partition(".")
         try:
-            touch(d, server, short)
+            for effect in touch(d, server, short).effects:
+                ruling_on(d, effect, rules, {})
         except PlaceError as error:
-            yield _Broken(("tools", name), f"a place of the tool {name!r}, or of an asset, {error}")
+            text = f"a place of {name!r}, or of an asset or a rule that it meets, {error}"
+            yield _Broken(("tools", name), text)
 
 
 # -- demands that wait for each other ------------------------------------------------------

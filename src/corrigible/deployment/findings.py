@@ -14,9 +14,9 @@ from corrigible.deployment.check import givers_of
 from corrigible.deployment.load import Loaded, dotted
 from corrigible.deployment.masking import holds_secret, secret_words
 from corrigible.deployment.records import Deployment
-from corrigible.deployment.rules import DECLARED, STRICTEST, Rule, parse_rule
+from corrigible.deployment.rules import DECLARED, STRICTEST, Act, Rule, parse_rule, rule_on
 from corrigible.deployment.source import Path_
-from corrigible.deployment.touch import ELSEWHERE, Effect, Touched, ruling_on, touch
+from corrigible.deployment.touch import ELSEWHERE, Effect, Touched, act_of, ruling_on, touch
 from corrigible.drives import ORGANS
 
 
@@ -59,6 +59,11 @@ class _Review:
     def effects(self) -> tuple[Effect, ...]:
         """Every effect of every tool, alike ones once."""
         return tuple(dict.fromkeys(e for t in self.touched.values() for e in t.effects))
+
+    @cached_property
+    def acts(self) -> tuple[Act, ...]:
+        """The effects, as the rules of authority read them."""
+        return tuple(act_of(self.deployment, effect) for effect in self.effects)
 
     @cached_property
     def rules(self) -> Mapping[Path_, Rule]:
@@ -235,25 +240,25 @@ def _unmet_requirement(review: _Review) -> _Found:
 
 def _rule_never_matches(review: _Review) -> _Found:
     for path, rule in review.rules.items():
-        covered = [effect for effect in review.effects if _decides(review, effect, rule, ())]
-        if not covered:
-            yield path, f"the rule {rule.text!r} covers no effect of any tool; is it mistyped?"
-            continue
         stricter = tuple(
             replace(other, verdict="deny")
             for other in review.rules.values()
             if STRICTEST.index(other.verdict) < STRICTEST.index(rule.verdict)
             and not other.conditions
         )
-        if not any(_decides(review, effect, rule, stricter) for effect in covered):
+        if _decides(review, rule, stricter):
+            continue
+        if stricter and _decides(review, rule, ()):
             text = f"the rule {rule.text!r} never decides: stricter rules cover all that it covers"
-            yield path, text
+        else:
+            text = f"the rule {rule.text!r} covers no effect of any tool; is it mistyped?"
+        yield path, text
 
 
-def _decides(review: _Review, effect: Effect, rule: Rule, stricter: tuple[Rule, ...]) -> bool:
-    """Whether a rule covers an effect at some place that none of the `stricter` ones covers."""
-    alone = replace(rule, verdict="allow", conditions=())
-    return ruling_on(review.deployment, effect, (*stricter, alone), {}).verdict == "allow"
+def _decides(review: _Review, rule: Rule, stricter: tuple[Rule, ...]) -> bool:
+    """Whether a rule covers some act at some place that none of the `stricter` ones covers."""
+    alone = (*stricter, replace(rule, verdict="allow", conditions=()))
+    return any(rule_on(act, alone, {}).verdict == "allow" for act in review.acts)
 
 
 _WITHOUT_ORGAN: Mapping[str, str] = {

@@ -16,6 +16,8 @@ import unicodedata
 from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import takewhile
+from typing import Literal
 from urllib.parse import unquote
 
 from corrigible.deployment.records import Server
@@ -30,7 +32,7 @@ _OTHER = "\x00"  # stands for every character that no pattern names; no canonica
 _OPEN = "\ufdd0"  # stands for an open argument on its way through `canonical`; no character
 _MOST_DECODINGS = 5
 _LONGEST = 4096
-_MOST_STATES = 20_000
+_MOST_STATES = 10_000
 
 
 class PlaceError(ValueError):
@@ -169,10 +171,14 @@ ANYWHERE: Pattern = (_ALL,)
 
 def pattern_of(glob: str, server: Server) -> Pattern:
     """Compile a glob over places of `server`.  Raises PlaceError as `canonical` does."""
-    return _compiled(canonical(glob, server))
+    return _compiled(glob, server.root, server.home, server.case)
 
 
-def _compiled(text: str) -> Pattern:
+@lru_cache(maxsize=8192)
+def _compiled(
+    glob: str, root: str | None, home: str | None, case: Literal["sensitive", "insensitive"]
+) -> Pattern:
+    text = canonical(glob, Server(root=root, home=home, case=case))
     tokens: list[str] = []
     for found in re.findall(r"/\*\*(?=/|$)|\*\*|\*|\?|.", text, flags=re.DOTALL):
         tokens += {"/**": [_BELOW, _ALL], "*": [_STAR], "?": [_ONE]}.get(found, [found])
@@ -230,7 +236,6 @@ _Positions = frozenset[int]
 _State = tuple[_Positions, ...]
 
 
-@lru_cache(maxsize=8192)
 def find_place(all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...]) -> str | None:
     """Return a shortest text that fits every pattern of `all_of` and none of `none_of`, or None.
 
@@ -240,6 +245,28 @@ def find_place(all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...]) -> str
     Raises:
         PlaceError: the patterns hold so many wildcards that the walk would not end soon.
     """
+    start = ""  # what every place that fits begins with
+    for pattern in all_of:
+        own = _beginning(pattern)
+        if not (own.startswith(start) or start.startswith(own)):
+            return None
+        start = max(start, own, key=len)
+    near = tuple(
+        pattern
+        for pattern in none_of
+        if (own := _beginning(pattern)).startswith(start) or start.startswith(own)
+    )
+    return _walk(all_of, near)
+
+
+@lru_cache(maxsize=8192)
+def _beginning(pattern: Pattern) -> str:
+    """Return the characters before the first wildcard."""
+    return "".join(takewhile(lambda token: token not in _WILD, pattern))
+
+
+@lru_cache(maxsize=8192)
+def _walk(all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...]) -> str | None:
     patterns = all_of + none_of
     first = tuple(_closed(p, {0}) for p in patterns)
     seen = {first}

@@ -203,8 +203,7 @@ def _read_value(value: str) -> float | str | bool:
 def rules_of(deployment: Deployment) -> tuple[Rule, ...]:
     """Return every rule of a checked deployment, the strictest first."""
     return tuple(
-        parse_rule(verdict, text, deployment)
-        for verdict, _, text in deployment.authority.items()
+        parse_rule(verdict, text, deployment) for verdict, _, text in deployment.authority.items()
     )
 
 

@@ -243,7 +243,7 @@ def ruling_on(
     facts: Facts,
 ) -> Ruling:
     """Return the most that authority grants to one effect (see `rules.rule_on`)."""
-    return rule_on(_act(deployment, effect), rules, facts)
+    return rule_on(act_of(deployment, effect), rules, facts)
 
 
 def ruling_on_call(
@@ -254,10 +254,11 @@ def ruling_on_call(
     The least over its places (see `rules.rule_on_every`): a call that copies from one place to
     another acts at both, and one whose place is not known may act at any.
     """
-    return rule_on_every(_act(deployment, effect), rules, facts)
+    return rule_on_every(act_of(deployment, effect), rules, facts)
 
 
-def _act(deployment: Deployment, effect: Effect) -> Act:
+def act_of(deployment: Deployment, effect: Effect) -> Act:
+    """Return what the rules of authority read of an effect."""
     outside = (
         {server: named_places(deployment, server) for server, _ in effect.within}
         if effect.asset == ELSEWHERE

@@ -1,5 +1,7 @@
 """Compiled inner loops for fixed policies: a policy makes a chain, and chains are solved exactly.
 
+Arrays are copied by loops: numba takes seconds to compile each assignment of a slice.
+
 Axes: S states, M columns to solve for, K policies.  Import it through `compiled.chains()`.
 """
 
@@ -14,12 +16,11 @@ from corrigible.world.record import Bools, Floats, Int32s, Int64s
 DENSE_LIMIT = 600  # states of one component; above it elimination in place is no longer quick
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time to compile
 _Chain = tuple[Int64s, Int32s, Floats]  # entries, successor, probability, as in the world
 
 
 def _compiled(function: _F) -> _F:
-    return cast("_F", numba.njit(error_model="numpy", **_INTERNAL)(function))
+    return cast("_F", numba.njit(cache=True, error_model="numpy")(function))
 
 
 def _compiled_parallel(function: _F) -> _F:
@@ -81,7 +82,8 @@ def _solve_component(  # noqa: PLR0917 - compiled: arrays by position
     for i in range(n):
         s = members[i]
         matrix[i, i] = 1.0
-        right[i] = reward[s]
+        for m in range(columns):
+            right[i, m] = reward[s, m]
         for e in range(entries[rows[s]], entries[rows[s] + 1]):
             weight = discount * probability[e]
             j = place[successor[e]]
@@ -92,7 +94,8 @@ def _solve_component(  # noqa: PLR0917 - compiled: arrays by position
                     right[i, m] += weight * result[successor[e], m]
     _eliminate(matrix, right)
     for i in range(n):
-        result[members[i]] = right[i]
+        for m in range(columns):
+            result[members[i], m] = right[i, m]
         place[members[i]] = -1
 
 
@@ -170,10 +173,14 @@ def _add_sums(  # noqa: PLR0917 - compiled: arrays by position
     """Add up one thread's share of the policies; see `mean_sums`."""
     result = np.empty(reward.shape)
     for k in range(thread, rows.shape[0], totals.shape[0]):
-        result[:] = fixed
+        for s in range(reward.shape[0]):
+            for m in range(reward.shape[1]):
+                result[s, m] = fixed[s, m]
         solved[k] = _solve_chain(rows[k], live, chain, discount, reward, result)
         if solved[k]:
-            totals[thread] += result
+            for s in range(reward.shape[0]):
+                for m in range(reward.shape[1]):
+                    totals[thread, s, m] += result[s, m]
 
 
 @_compiled
@@ -189,12 +196,13 @@ def _solve_column(  # noqa: PLR0917 - compiled: arrays by position
     solved: Bools,
 ) -> None:
     """Solve one policy for its own column; see `paired_sums`."""
-    column = np.empty((rows.shape[1], 1))
-    column[:, 0] = fixed[k]
-    own = np.empty((rows.shape[1], 1))
-    own[:, 0] = reward[k]
+    states = rows.shape[1]
+    column, own = np.empty((states, 1)), np.empty((states, 1))
+    for s in range(states):
+        column[s, 0], own[s, 0] = fixed[k, s], reward[k, s]
     solved[k] = _solve_chain(rows[k], live, chain, discount, own, column)
-    result[k] = column[:, 0]
+    for s in range(states):
+        result[k, s] = column[s, 0]
 
 
 @_compiled_parallel

@@ -22,12 +22,11 @@ MARGIN = 3  # another method must promise to be this many times as quick: first 
 LANES = 8  # doubles to a vector; LLVM splits it where the machine's are narrower
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time to compile
 
 
 def _compiled(function: _F) -> _F:
     """Compile without fastmath, so that sums keep their order and NaN its meaning."""
-    return cast("_F", numba.njit(error_model="numpy", **_INTERNAL)(function))
+    return cast("_F", numba.njit(cache=True, error_model="numpy")(function))
 
 
 def _compiled_parallel(function: _F) -> _F:
@@ -165,6 +164,16 @@ def _best_of_rows(  # noqa: PLR0913, PLR0917 - the signature is numba's
 
 
 best_of_rows: Any = intrinsic(_best_of_rows)
+
+
+@_compiled
+def _copy(  # noqa: PLR0917 - compiled: arrays by position
+    source: Floats, start: tuple[int, int], target: Floats, at: tuple[int, int], lines: int
+) -> None:
+    """Copy `lines` lines of one block; numba takes ten seconds to compile a slice's assignment."""
+    for s in range(lines):
+        for g in range(BLOCK):
+            target[at[0] + s, at[1] + g] = source[start[0] + s, start[1] + g]
 
 
 @_compiled
@@ -408,11 +417,12 @@ def _solve_one(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
     """Solve one block of goals; see `solve_goals`."""
     lines, outcomes, at = len(first_row) - 1, goals.shape[0], block * BLOCK
     tile = np.empty((lines + outcomes, BLOCK))
-    tile[lines:] = goals[:, at : at + BLOCK]
+    _copy(goals, (0, at), tile, (lines, 0), outcomes)
     if warm:
-        tile[:lines] = values[:, at : at + BLOCK]
+        _copy(values, (0, at), tile, (0, 0), lines)
     pinned = np.empty(BLOCK + 1, dtype=np.int64)
-    pinned[:BLOCK] = pins[at : at + BLOCK]
+    for g in range(BLOCK):
+        pinned[g] = pins[at + g]
     worst = np.empty(BLOCK)
     discount, wanted, tolerance, most, rounds = limits
     for attempt in range(rounds):
@@ -433,8 +443,9 @@ def _solve_one(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
         if not worst.max() > wanted:
             break
         tolerance /= 8
-    residual[at : at + BLOCK] = worst
-    values[:, at : at + BLOCK] = tile[:lines]
+    for g in range(BLOCK):
+        residual[at + g] = worst[g]
+    _copy(tile, (0, 0), values, (0, at), lines)
 
 
 @_compiled_parallel
@@ -508,8 +519,8 @@ def _choose_one(  # noqa: PLR0917 - compiled: arrays by position
         widest = max(widest, first_row[s + 1] - first_row[s])
     first, line, weight = whole
     tile = np.empty((lines + outcomes, BLOCK))
-    tile[lines:] = goals[:, at : at + BLOCK]
-    tile[:lines] = values[:, at : at + BLOCK]
+    _copy(goals, (0, at), tile, (lines, 0), outcomes)
+    _copy(values, (0, at), tile, (0, 0), lines)
     zero = np.zeros((1, BLOCK))
     worth = np.empty((widest, BLOCK))
     best = np.empty(BLOCK)

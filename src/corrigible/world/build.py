@@ -1,4 +1,4 @@
-"""Explore a world from rules: from one state, breadth first, whole frontiers at a time.
+"""Explore a world from rules: from one state, breadth first, many states at a time.
 
 A state is one integer, the mixed-radix code of its variables; a caller says how a frontier of
 codes branches, and gets back the reachable states with their rows in compressed form.
@@ -7,14 +7,17 @@ codes branches, and gets back the reachable states with their rows in compressed
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from corrigible.errors import WorldTooLargeError
 
 Ints = npt.NDArray[np.int64]
 _LARGEST_CODE = 2**62
+_EVERY_CODE = 50_000  # up to here all codes are expanded at once: far fewer, larger calls
 _CHUNK = 50_000  # states expanded at once: bounds the memory of a wide frontier
 
 
@@ -83,38 +86,78 @@ def explore(
     Raises:
         WorldTooLargeError: more than `limit` states; it names the variables that make it so.
     """
+    if prod(radix.sizes) <= min(_EVERY_CODE, 4 * limit):
+        everything = np.arange(prod(radix.sizes), dtype=np.int64)
+        pieces = [_joined(everything, expand(everything))]
+        codes = _reached(start, pieces[0], len(everything))
+        if len(codes) > limit:
+            raise _too_large(radix, limit)
+        inside = np.zeros(len(everything), dtype=bool)
+        inside[codes] = True
+        kept = inside[pieces[0].state]
+        return _compressed(codes, [_Piece(*(array[kept] for array in pieces[0]))])
+    return _explored_by_frontiers(radix, start, expand, limit)
+
+
+def _explored_by_frontiers(
+    radix: Radix, start: int, expand: Callable[[Ints], list[Branches]], limit: int
+) -> Explored:
     known = np.array([start], dtype=np.int64)  # sorted
     order = [known]
-    pieces: list[tuple[Ints, Ints, Ints, npt.NDArray[np.float64]]] = []
+    pieces: list[_Piece] = []
     frontier = known
     while len(frontier):
         new: list[Ints] = []
         for begin in range(0, len(frontier), _CHUNK):
             chunk = frontier[begin : begin + _CHUNK]
-            branches = expand(chunk)
-            states = np.concatenate([b.state for b in branches])
-            codes = np.concatenate([b.code for b in branches])
-            actions = np.concatenate([b.action for b in branches])
-            weights = np.concatenate([b.probability for b in branches])
-            pieces.append((chunk[states], actions, codes, weights))
-            found = np.unique(codes)
+            pieces.append(_joined(chunk, expand(chunk)))
+            found = np.unique(pieces[-1].code)
             at = np.minimum(np.searchsorted(known, found), len(known) - 1)
             found = found[known[at] != found]
             new.append(found)
             known = np.union1d(known, found)
             if len(known) > limit:
-                raise WorldTooLargeError(
-                    f"the world has more than {limit:,} states; its variables with the most "
-                    f"values are {radix.largest()}; merge levels, drop assets or raise --states"
-                )
+                raise _too_large(radix, limit)
         frontier = np.concatenate(new)
         order.append(frontier)
     return _compressed(np.concatenate(order), pieces)
 
 
-def _compressed(
-    codes: Ints, pieces: list[tuple[Ints, Ints, Ints, npt.NDArray[np.float64]]]
-) -> Explored:
+def _too_large(radix: Radix, limit: int) -> WorldTooLargeError:
+    return WorldTooLargeError(
+        f"the world has more than {limit:,} states; its variables with the most values are "
+        f"{radix.largest()}; merge levels, drop assets or raise --states"
+    )
+
+
+class _Piece(NamedTuple):
+    """Branches of one expansion, joined: codes of both ends, action, probability."""
+
+    state: Ints
+    action: Ints
+    code: Ints
+    probability: npt.NDArray[np.float64]
+
+
+def _joined(codes: Ints, branches: list[Branches]) -> _Piece:
+    return _Piece(
+        codes[np.concatenate([b.state for b in branches])],
+        np.concatenate([b.action for b in branches]),
+        np.concatenate([b.code for b in branches]),
+        np.concatenate([b.probability for b in branches]),
+    )
+
+
+def _reached(start: int, piece: _Piece, count: int) -> Ints:
+    """Return the codes that can be reached from `start`, breadth first."""
+    graph = sparse.csr_matrix(
+        (np.ones(len(piece.state), dtype=np.int8), (piece.state, piece.code)), shape=(count, count)
+    )
+    order = sparse.csgraph.breadth_first_order(graph, start, return_predecessors=False)
+    return np.asarray(order, dtype=np.int64)
+
+
+def _compressed(codes: Ints, pieces: list[_Piece]) -> Explored:
     """Number the states, sort the branches by (state, action, successor), add up equal ones."""
     by_code = np.argsort(codes)
     sorted_codes = codes[by_code]
@@ -122,10 +165,10 @@ def _compressed(
     def number(values: Ints) -> Ints:
         return by_code[np.searchsorted(sorted_codes, values)].astype(np.int64)
 
-    state = number(np.concatenate([p[0] for p in pieces]))
-    action = np.concatenate([p[1] for p in pieces])
-    successor = number(np.concatenate([p[2] for p in pieces]))
-    weight = np.concatenate([p[3] for p in pieces])
+    state = number(np.concatenate([p.state for p in pieces]))
+    action = np.concatenate([p.action for p in pieces])
+    successor = number(np.concatenate([p.code for p in pieces]))
+    weight = np.concatenate([p.probability for p in pieces])
     actions = int(action.max()) + 1
     key = (state * actions + action) * len(codes) + successor
     keys, inverse = np.unique(key, return_inverse=True)
