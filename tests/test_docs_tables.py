@@ -115,7 +115,7 @@ def shape_of(value):
     if isinstance(value, list):
         return [shape_of(item) for item in value]
     if isinstance(value, float):
-        return pytest.approx(value, abs=1e-3)
+        return pytest.approx(value, abs=2e-4)
     return value
 
 

@@ -23,7 +23,7 @@ from corrigible.deployment.places import (
 )
 from corrigible.deployment.records import Server
 
-FEW = settings(max_examples=60)
+FEW = settings(max_examples=40)
 PLAIN = Server()
 ROOTED = Server(root="/srv/app", home="/home/bot")
 FOLDED = Server(root="/srv", case="insensitive")

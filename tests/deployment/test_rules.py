@@ -257,7 +257,7 @@ ACTS = st.builds(
     st.booleans(),
 )
 FACTS = st.sampled_from([{}, {"amount": 2.0}, {"amount": 0.0, DECLARED: True}])
-FEW = settings(max_examples=40)  # several laws, each on both rulings
+FEW = settings(max_examples=25)  # several laws, each on both rulings
 CASES = st.tuples(ACTS, AUTHORITIES, FACTS)
 RULINGS = pytest.mark.parametrize("ruling", [rule_on, rule_on_every])
 

@@ -114,8 +114,8 @@ LAUGHS = "a: &a [x,x,x,x]\n" + "".join(
 )
 HOSTILE = {
     "billion laughs": LAUGHS,
-    "deep flow": "a: " + "[" * 3_000,
-    "deep mappings": "{a: " * 50_000,
+    "deep flow": "a: " + "[" * 1_000,
+    "deep mappings": "{a: " * 5_000,
     "deep blocks": "".join(" " * i + f"k{i}:\n" for i in range(500)),
     "ten megabytes": "a: 1\n" * 2_000_000,
 }

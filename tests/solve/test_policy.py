@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_worlds import random_boundary, random_mask, random_world
 
 from corrigible.errors import DiscountError, WorldError
-from corrigible.solve import chains
+from corrigible.solve import chains, policy
 from corrigible.solve.optimal import greedy_rows, optimal_values
 from corrigible.solve.oracle import dense_rows
 from corrigible.solve.policy import (
@@ -79,18 +79,22 @@ def test_the_mean_occupancy_is_the_mean_of_occupancies(count):
     assert abs(mean_occupancy(world, policies, **options) - np.mean(each, axis=0)).max() <= 1e-14
 
 
+def large_ring():
+    """One component just above what is eliminated in place."""
+    size = chains.DENSE_LIMIT + 1
+    steps = [[("on", {s: 0.5, (s + 1) % size: 0.5})] for s in range(size)]
+    return world_from_rows(steps, outcome=np.arange(size) % 4)
+
+
 def test_a_component_too_large_to_eliminate_is_factorised_to_the_same(monkeypatch):
-    world = random_world(8, states=60)
-    rows = random_policies(world, 8)
-    goals = np.random.default_rng(8).random((world.outcomes, 1))
-    small = outcome_occupancy(world, rows, discount=0.99)
-    monkeypatch.setattr(chains, "DENSE_LIMIT", 0)
-    monkeypatch.setattr(chains, "mean_sums", chains.mean_sums.py_func)
-    monkeypatch.setattr(chains, "_solve_chain", lambda *_: False)
-    large = outcome_occupancy(world, rows, discount=0.99)
-    values = policy_values(world, rows, goals, discount=0.99)
-    assert abs(small - large).max() <= 1e-12
-    assert abs(values - small @ goals).max() <= 1e-12
+    world, calls, factorised = large_ring(), [], policy._factorised
+    monkeypatch.setattr(policy, "_factorised", lambda *a: calls.append(a) or factorised(*a))
+    rows, goals = world.rows[:-1], np.random.default_rng(8).random((4, 3))
+    exact = dense_occupancy(world, rows, 0.99)
+    paired = policy_values(world, np.tile(rows[:, None], 3), goals, discount=0.99)
+    assert abs(outcome_occupancy(world, rows, discount=0.99) - exact).max() <= 1e-12
+    assert abs(paired - exact @ goals).max() <= 1e-12
+    assert len(calls) == 1 + 3
 
 
 @quick
