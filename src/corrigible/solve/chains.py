@@ -23,8 +23,9 @@ def _compiled(function: _F) -> _F:
     return cast("_F", numba.njit(cache=True, error_model="numpy")(function))
 
 
-def _compiled_parallel(function: _F) -> _F:
-    return cast("_F", numba.njit(cache=True, error_model="numpy", parallel=True)(function))
+def _compiled_free(function: _F) -> _F:
+    """Compile to run without Python's lock, so that threads can share the policies."""
+    return cast("_F", numba.njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
 @_compiled
@@ -205,7 +206,7 @@ def _solve_column(  # noqa: PLR0917 - compiled: arrays by position
         result[k, s] = column[s, 0]
 
 
-@_compiled_parallel
+@_compiled_free
 def mean_sums(  # noqa: PLR0917 - compiled: arrays by position
     rows: Int64s,
     live: Bools,
@@ -215,6 +216,7 @@ def mean_sums(  # noqa: PLR0917 - compiled: arrays by position
     fixed: Floats,
     totals: Floats,
     solved: Bools,
+    slices: tuple[int, int],
 ) -> None:
     """For each policy the discounted sums of `reward`, added up over the policies.
 
@@ -227,12 +229,13 @@ def mean_sums(  # noqa: PLR0917 - compiled: arrays by position
         fixed: `[S, M]`.
         totals: `[T, S, M]` of zeros, the result: its T slices add up to it.
         solved: `[K]`, the result: False where the policy was too large, and is not in `totals`.
+        slices: the first slice of `totals`, and the one after the last.
     """
-    for thread in numba.prange(totals.shape[0]):
+    for thread in range(slices[0], slices[1]):
         _add_sums(thread, rows, live, chain, discount, reward, fixed, totals, solved)
 
 
-@_compiled_parallel
+@_compiled_free
 def paired_sums(  # noqa: PLR0917 - compiled: arrays by position
     rows: Int64s,
     live: Bools,
@@ -242,6 +245,7 @@ def paired_sums(  # noqa: PLR0917 - compiled: arrays by position
     fixed: Floats,
     result: Floats,
     solved: Bools,
+    policies: tuple[int, int],
 ) -> None:
     """For policy k the discounted sums of its own column k of `reward`.
 
@@ -254,6 +258,7 @@ def paired_sums(  # noqa: PLR0917 - compiled: arrays by position
         fixed: `[K, S]`.
         result: `[K, S]`, the result.
         solved: `[K]`, the result: False where the policy was too large.
+        policies: the first policy, and the one after the last.
     """
-    for k in numba.prange(rows.shape[0]):
+    for k in range(policies[0], policies[1]):
         _solve_column(k, rows, live, chain, discount, reward, fixed, result, solved)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from corrigible.errors import DiscountError, NotSolvedError, WorldError
 from corrigible.solve.compiled import kernels
 from corrigible.solve.layout import Boundary, Layout, Lists, world_layout
+from corrigible.solve.threads import share_out
 from corrigible.world.record import Bools, Floats, Int32s, Int64s, World
 
 MAX_SWEEPS = 100_000
@@ -164,15 +165,15 @@ def greedy_rows(
     home = np.repeat(np.arange(len(layout.order)), np.diff(layout.first_row))
     preference = np.lexsort((layout.row, order[layout.row], home)).astype(np.int64)
     chosen = np.zeros((len(layout.order), _padded(count)), dtype=np.int32)
-    kernels().choose_rows(
-        _blocks(utilities),
-        layout.first_row,
-        _tuple(layout.whole),
-        preference,
-        _blocks(values[layout.order]),
-        float(tie),
-        chosen,
-    )
+    kernel, blocked, tiles = kernels(), _blocks(utilities), _blocks(values[layout.order])
+    whole = _tuple(layout.whole)
+
+    def choose(blocks: tuple[int, int]) -> None:
+        kernel.choose_rows(
+            blocked, layout.first_row, whole, preference, tiles, float(tie), chosen, blocks
+        )
+
+    share_out(_padded(count) // kernel.BLOCK, choose)
     rows = np.full((world.states, count), -1, dtype=np.int32)
     rows[layout.order] = layout.row[chosen[:, :count]]
     return rows
@@ -208,21 +209,17 @@ def sweep_goals(
         targets[:count] = pins
     residual = np.zeros(padded)
     sweeps = np.zeros(padded // kernel.BLOCK, dtype=np.int64)
-    kernel.solve_goals(
-        _blocks(goals),
-        layout.component,
-        layout.closed,
-        layout.first_row,
-        _tuple(layout.inner),
-        _tuple(layout.outer),
-        _tuple(layout.whole),
-        targets,
-        (layout.discount, float(wanted), float(wanted), MAX_SWEEPS, MAX_ROUNDS),
-        values,
-        warm is not None,
-        residual,
-        sweeps,
-    )
+    limits = (layout.discount, float(wanted), float(wanted), MAX_SWEEPS, MAX_ROUNDS)
+    blocked = _blocks(goals)
+    lists = _tuple(layout.inner), _tuple(layout.outer), _tuple(layout.whole)
+
+    def solve(blocks: tuple[int, int]) -> None:
+        kernel.solve_goals(
+            blocked, layout.component, layout.closed, layout.first_row, *lists, targets, limits,
+            values, warm is not None, residual, sweeps, blocks,
+        )  # fmt: skip
+
+    share_out(len(sweeps), solve)
     return Swept(values[:, :count], residual[:count], int(sweeps.max(initial=0)))
 
 

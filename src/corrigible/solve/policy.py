@@ -15,6 +15,7 @@ from corrigible.errors import DiscountError, WorldError
 from corrigible.solve.compiled import chains
 from corrigible.solve.layout import Boundary, live_states, row_matrix, usable_rows
 from corrigible.solve.optimal import checked_goals
+from corrigible.solve.threads import share_out, thread_count
 from corrigible.world.record import Bools, Floats, Int64s, World
 
 
@@ -229,14 +230,18 @@ class _Sums:
 def _mean_sums(world: World, rows: Int64s, sums: _Sums) -> Floats:
     """The mean over the policies, `[S, M]`."""
     kernel = chains()
-    threads = min(kernel.numba.get_num_threads(), len(rows))
+    threads = min(thread_count(), len(rows))
     totals = np.zeros((threads, *sums.reward.shape))
     solved = np.zeros(len(rows), dtype=np.bool_)
     chain = (world.entries, world.successor, world.probability)
     earned = (1 - sums.discount) * sums.reward
     fixed = np.array(sums.fixed, dtype=np.float64, order="C")
     discount = float(sums.discount)
-    kernel.mean_sums(rows, sums.live, chain, discount, earned, fixed, totals, solved)
+
+    def add(slices: tuple[int, int]) -> None:
+        kernel.mean_sums(rows, sums.live, chain, discount, earned, fixed, totals, solved, slices)
+
+    share_out(threads, add)
     total: Floats = totals.sum(axis=0)
     for policy in np.flatnonzero(~solved):
         total += _factorised(world, rows[policy], sums, slice(None))
@@ -253,7 +258,14 @@ def _paired_sums(world: World, rows: Int64s, sums: _Sums) -> Floats:
     earned = np.array((1 - sums.discount) * sums.reward.T, order="C")
     fixed = np.array(sums.fixed.T, dtype=np.float64, order="C")
     discount = float(sums.discount)
-    chains().paired_sums(rows, sums.live, chain, discount, earned, fixed, result, solved)
+    kernel = chains()
+
+    def add(policies: tuple[int, int]) -> None:
+        kernel.paired_sums(
+            rows, sums.live, chain, discount, earned, fixed, result, solved, policies
+        )
+
+    share_out(len(rows), add)
     for policy in np.flatnonzero(~solved):
         own = slice(policy, policy + 1)
         result[policy] = _factorised(world, rows[policy], sums, own)[:, 0]
