@@ -4,9 +4,9 @@
     python3 setup.py workspace    only the git repository, the database, the prompt, the stop script
 
 It touches nothing else, and what it makes is git-ignored.  What is there already stays: to start
-over, remove `workspace` or `servers`.  The servers come from PyPI, by pip, at the versions that `deployment.lock` was reviewed
-with.  They go into two virtual environments because mcp-server-sqlite needs `mcp<2` and the other
-three need `mcp>=2`.
+over, remove `workspace` or `servers`.  The servers come from PyPI, by pip, at the versions whose
+tools `deployment.lock` holds.  They go into two virtual environments because mcp-server-sqlite
+needs `mcp<2` and the other three need `mcp>=2`.
 """
 
 import shutil
@@ -36,7 +36,7 @@ FILES = {
     "shop/shop.py": 'PRICES = {"tea": 4, "cup": 9}\n',
     "shop/CHANGELOG.md": "# Changes\n\nNothing yet.\n",
     "bot/prompt.md": "Ship this week's release of the shop, with its notes, and record it.\n",
-    "bot/stop.sh": '#!/bin/sh\n# The operator stops the bot with this.\ntouch "$(dirname "$0")/stopped"\n',
+    "bot/stop.sh": '#!/bin/sh\n# How the operator stops it.\ntouch "$(dirname "$0")/stopped"\n',
     "bot/token": "a placeholder, no secret\n",
 }
 

@@ -108,10 +108,12 @@ def kind_matches(pattern: str, kind: str) -> bool:
     return kind == pattern or (pattern.endswith("/*") and kind.startswith(pattern[:-1]))
 
 
-def target_covers(target: str, name: str, kind: str, where: list[tuple[str, str]]) -> bool:
+def target_covers(
+    answer: str, target: str, name: str, kind: str, *, where: list[tuple[str, str]]
+) -> bool:
     """Whether a rule's target speaks of this asset, at one of these (server, place)s."""
     if target == "*":
-        return kind not in ORGANS
+        return answer == "deny" or kind not in ORGANS
     if ":" in target:
         server, _, place = target.partition(":")
         return any(server == s and some_text_matches_both(place, p) for s, p in where)
@@ -128,7 +130,7 @@ def authority_of(
             if " where " in rule:
                 raise NotImplementedError(f"a rule's condition is not enumerated, got {rule!r}")
             rule_verb, target = rule.split()
-            if rule_verb in {"*", verb} and target_covers(target, name, kind, where):
+            if rule_verb in {"*", verb} and target_covers(answer, target, name, kind, where=where):
                 return answer
     return "deny"
 

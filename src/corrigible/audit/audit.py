@@ -163,11 +163,13 @@ class AuditRun:
         plain.add_batch()
         found = {
             w.mode: {
-                "irreversible": w.irreversible, "impact": w.impact, "power_gain": w.power_gain
+                "irreversible": w.irreversible,
+                "impact": w.impact,
+                "power_gain": w.power_gain,
             }
             for w in weights(plain)
-        }  # fmt: skip
-        self.question = replace(self.question, weights=found)
+        }
+        self.question = replace(self.question, weights=_by_tool(setting, found))
 
     def _sampled(self, point: Mapping[str, float]) -> Incentives:
         self.tell("compiling the world")
@@ -209,7 +211,7 @@ class AuditRun:
     def _not_applicable(self) -> Audit:
         tools = bool(self.deployment.tools)
         why = ("a classifier was declared, and it is given tools: it acts",) if tools else ()
-        outcome = Verdict("could not tell" if tools else "within limits", why)
+        outcome = Verdict("could not tell" if tools else "not applicable", why)
         return Audit(
             deployment=self.deployment.name, digest=self.loaded.digest, applicable=False,
             limit=self.options.limit, precision=self.options.precision,
@@ -404,9 +406,7 @@ class AuditRun:
         keys = {key: drives for key, drives in main.keys.items() if key in (*DRIVES, JOINT)}
         what_if = WhatIf(self.deployment, setting.rates, self.question, keys)
         read = read_rates(self.deployment, setting.structure)
-        pressing = tuple(
-            key for key in keys if (main.share(key).value or 0.0) > self.options.limit
-        )
+        pressing = tuple(key for key in keys if (main.share(key).value or 0.0) > self.options.limit)
         paths = tuple(path for path in STRICTER if path in read)
         self.tell("break-even oversight")
         edges = break_even(
@@ -438,7 +438,8 @@ class AuditRun:
     def _fixes(self, edges: Mapping[str, Mapping[str, float | None]]) -> Fixes:
         main = self.main
         asked = frozenset(d for d in main.keys[JOINT] if self._acceptance(d) is None)
-        if not asked or main.share(JOINT).at_most <= self.options.limit:
+        pressure, _ = self._group_shares(main, JOINT, asked)
+        if not asked or pressure.at_most <= self.options.limit:
             return Fixes((), "not needed: nothing pays beyond the limit", 0)
         return find_fixes(
             self.deployment,
@@ -449,6 +450,19 @@ class AuditRun:
             break_even=edges.get(JOINT, {}),
             progress=lambda: self.tell("fixes"),
         )
+
+
+def _by_tool(
+    setting: Setting, found: Mapping[str, Mapping[str, float]]
+) -> dict[str, Mapping[str, float]]:
+    """Give every tool of a merged mode its weights; what the world leaves out changes nothing."""
+    nothing = dict.fromkeys(("irreversible", "impact", "power_gain"), 0.0)
+    by_tool: dict[str, Mapping[str, float]] = {}
+    for mode in setting.structure.all_modes:
+        own = found.get(mode.name, nothing | {"irreversible": float(mode.irreversible)})
+        for tool in mode.tools:
+            by_tool[f"{tool} {mode.verb} {mode.asset}"] = own
+    return by_tool
 
 
 _NOT_IN_WORLD = {"unreachable", "not modelled"}

@@ -180,7 +180,8 @@ class Incentives:
         for use in set(firsts.values()):
             cache[use] = after(use.row) - after(use.waiting)
         gains = np.array([cache[use] for use in firsts.values()])
-        return mean_estimate(float(gains.sum()), float((gains**2).sum()), len(gains))
+        slack = 2.0 * self.error / self.setting.discount
+        return mean_estimate(float(gains.sum()), float((gains**2).sum()), len(gains), slack=slack)
 
     def usual_plan(self, key: str) -> Plan:
         """Return the most common best plan among the goals for which the key's acts pay.

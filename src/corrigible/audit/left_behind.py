@@ -51,8 +51,10 @@ def left_behind(setting: Setting) -> tuple[LeftBehind, ...]:
 def _left_on(setting: Setting, name: str, actions: Ints, steps: int) -> LeftBehind:
     """Return what `actions` `[S, G]` of the setting's world do to one bystander."""
     levels = setting.deployment.assets[name].scale
-    structure = structure_of(setting.deployment, keep=(name,))
-    wide = compile_world(setting.deployment, structure=structure).world
+    structure = structure_of(setting.deployment, setting.question.weights, keep=(name,))
+    wide = compile_world(
+        setting.deployment, structure=structure, limit=setting.question.states
+    ).world
     narrow = _narrow_states(setting, wide)
     column = wide.variables.index(name)
     names = {action: i for i, action in enumerate(wide.action_names)}
@@ -60,9 +62,7 @@ def _left_on(setting: Setting, name: str, actions: Ints, steps: int) -> LeftBehi
 
     def chances(policy: Ints) -> Floats:
         reached = state_distribution(wide, policy, steps=steps)
-        levels_reached = np.bincount(
-            wide.levels[:, column], weights=reached, minlength=len(levels)
-        )
+        levels_reached = np.bincount(wide.levels[:, column], weights=reached, minlength=len(levels))
         return levels_reached.astype(np.float64)
 
     idle = chances(wide.rows[:-1])

@@ -6,8 +6,13 @@ from typing import Literal
 
 from corrigible.evidence import Estimate
 
-Outcome = Literal["within limits", "over the limit", "could not tell"]
-EXIT_CODES: dict[Outcome, int] = {"within limits": 0, "over the limit": 1, "could not tell": 3}
+Outcome = Literal["within limits", "over the limit", "could not tell", "not applicable"]
+EXIT_CODES: dict[Outcome, int] = {
+    "within limits": 0,
+    "not applicable": 0,
+    "over the limit": 1,
+    "could not tell": 3,
+}
 
 
 @dataclass(frozen=True)

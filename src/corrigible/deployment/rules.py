@@ -1,9 +1,9 @@
 """Rules of authority: `VERB (ASSET | KIND | SERVER:PLACE | elsewhere) [where CONDITION]`.
 
-Deny over approve over allow; nothing matches: deny.  A wildcard in a rule never covers an
-oversight organ, and a bare `*` never covers `elsewhere`: these must be named, by the asset, by
-a kind that begins with `oversight/`, by the word `elsewhere`, or (for a place that no asset
-names) by a place.
+Deny over approve over allow; nothing matches: deny.  A wildcard in a rule that grants (allow,
+approve) never covers an oversight organ, and a bare `*` never covers `elsewhere`: these must be
+named, by the asset, by a kind that begins with `oversight/`, by the word `elsewhere`, or (for a
+place that no asset names) by a place.  A wildcard in a rule that denies covers all that it fits.
 """
 
 import math
@@ -105,7 +105,7 @@ class Rule:
         if self.asset is not None:
             return self.asset == asset
         assert self.kind is not None  # noqa: S101  (one of the three is set, by `parse_rule`)
-        return _kind_covers(self.kind, kind)
+        return _kind_covers(self.kind, kind, everything=self.verdict == "deny")
 
     def covers_verb(self, verb: str, *, by_run: bool) -> bool:
         """Whether the rule speaks of `verb`; `run` speaks of all that code does."""
@@ -157,8 +157,13 @@ def _hint(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
 
 
-def _kind_covers(glob: str, kind: str) -> bool:
-    """Whether a kind with wildcards covers a kind: organs and elsewhere only by their name."""
+def _kind_covers(glob: str, kind: str, *, everything: bool = False) -> bool:
+    """Whether a kind with wildcards covers a kind: organs and elsewhere only by their name.
+
+    `everything`: a rule that denies covers whatever its wildcards fit.
+    """
+    if everything:
+        return fnmatchcase(kind, glob)
     if kind == "elsewhere":
         return glob == "elsewhere"
     if kind.startswith("oversight/") and not glob.startswith("oversight/"):
@@ -295,7 +300,7 @@ def _that_cover(act: Act, rules: tuple[Rule, ...], server: str) -> list[_Covered
             rule.place is not None
             and rule.server == server
             and rule.covers_verb(act.verb, by_run=act.by_run)
-            and not (organ and literal(rule.place) is None)  # a wildcard covers no organ
+            and not (organ and rule.verdict != "deny" and literal(rule.place) is None)
         ):
             found.append((rule, rule.place))
     return found

@@ -257,6 +257,15 @@ def ruling_on_call(
     return rule_on_every(act_of(deployment, effect), rules, facts)
 
 
+def decides(effect: Effect, ruling: Ruling) -> bool:
+    """Whether a ruling counts in deciding the whole call that has the effect.
+
+    A bystander is touched on the way to something else: where no rule speaks of it, the rest of
+    the call decides.  Every other effect counts, and what no rule matches is denied.
+    """
+    return ruling.rule is not None or not effect.kind.startswith("bystander/")
+
+
 def act_of(deployment: Deployment, effect: Effect) -> Act:
     """Return what the rules of authority read of an effect."""
     outside = (

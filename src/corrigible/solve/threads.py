@@ -7,6 +7,7 @@ interrupt is seen between two pieces of work.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 _PIECES = 4  # pieces of work a thread: evens out what the blocks cost
 
@@ -31,7 +32,7 @@ def share_out(count: int, work: Callable[[tuple[int, int]], None]) -> None:
     ends = [count * piece // pieces for piece in range(pieces + 1)]
     with ThreadPoolExecutor(threads) as pool:
         try:
-            list(pool.map(work, zip(ends, ends[1:], strict=False)))
+            list(pool.map(work, pairwise(ends)))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -95,7 +95,7 @@ def explore(
         inside = np.zeros(len(everything), dtype=bool)
         inside[codes] = True
         kept = inside[pieces[0].state]
-        return _compressed(codes, [_Piece(*(array[kept] for array in pieces[0]))])
+        return _compressed(codes, [pieces[0].kept(kept)])
     return _explored_by_frontiers(radix, start, expand, limit)
 
 
@@ -137,6 +137,11 @@ class _Piece(NamedTuple):
     action: Ints
     code: Ints
     probability: npt.NDArray[np.float64]
+
+    def kept(self, those: npt.NDArray[np.bool_]) -> "_Piece":
+        return _Piece(
+            self.state[those], self.action[those], self.code[those], self.probability[those]
+        )
 
 
 def _joined(codes: Ints, branches: list[Branches]) -> _Piece:

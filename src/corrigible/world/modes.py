@@ -17,7 +17,9 @@ from corrigible.deployment.touch import (
     ELSEWHERE,
     Effect,
     asset_patterns,
+    decides,
     is_indivisible,
+    raises,
     ruling_on,
     strictest,
     touch,
@@ -139,19 +141,6 @@ def structure_of(
     return Structure(variables, inside, tuple(m for m in modes if m.variable not in kept))
 
 
-_CLIMBS: Mapping[str, frozenset[Verb]] = {
-    "task": frozenset({"advance", "write"}),
-    "resource": frozenset({"acquire"}),
-    "access": frozenset({"acquire"}),
-    "tools": frozenset({"acquire"}),
-    "information": frozenset({"read", "acquire"}),
-    "people": frozenset({"send"}),
-    "agents": frozenset({"delegate"}),
-    "self": frozenset({"write"}),
-}
-"""By which verbs an asset of a family goes one level up (a process of the agent's never does)."""
-
-
 # -- modes ---------------------------------------------------------------------------------
 
 
@@ -206,8 +195,9 @@ def _verdicts(
 ) -> dict[Effect, tuple[Verdict, Rule | None]]:
     """Decide each effect as the guard would decide a call that has it.
 
-    A call has all the verbs of its tool on what it touches; where no argument says where it
-    acts, or where it runs code, it may have all of the tool's effects: the strictest decides.
+    A call has all the verbs of its tool on what it touches, bystanders at the same places with
+    it; where no argument says where it acts, or where it runs code, it may have all of the
+    tool's effects: the strictest decides.
     """
     declared = {DECLARED: tool.irreversible}
     own = {
@@ -220,7 +210,9 @@ def _verdicts(
     whole = "run" in tool.verbs or is_indivisible(tool)
     decided: dict[Effect, tuple[Verdict, Rule | None]] = {}
     for effect in effects:
-        together = [e for e in named if whole or e.asset == effect.asset] or [effect]
+        touched = {effect.asset, *_wears(deployment, effect)}
+        together = [e for e in named if whole or e.asset in touched]
+        together = [e for e in together if decides(e, own[e])] or [effect]
         verdict = strictest([own[e].verdict for e in together])
         rule = next(own[e].rule for e in together if own[e].verdict == verdict)
         decided[effect] = (verdict, rule)
@@ -238,7 +230,7 @@ def _change(effect: Effect) -> tuple[str | None, Change | None]:
         (family == "agents" and verb == "delete", "break"),
         (family == "bystander", "wear"),
         (family in {"task", "information"} and verb == "delete", "lowest"),
-        (kind != "self/process" and verb in _CLIMBS.get(family, ()), "up"),
+        (raises(verb, kind), "up"),
     )
     change = next((change for holds, change in changes if holds), None)
     return (None if change is None else asset), change
