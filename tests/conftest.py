@@ -16,5 +16,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "people")
 
 
 def pytest_addoption(parser):
-    """Add the one flag that writes golden texts anew."""
-    parser.addoption("--rewrite", action="store_true", help="write golden texts anew")
+    """Add the one flag that writes golden texts anew, by either of its names."""
+    parser.addoption(
+        "--rewrite", "--rewrite-golden", action="store_true", help="write golden texts anew"
+    )

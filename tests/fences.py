@@ -52,6 +52,9 @@ def run_python(page: Path) -> int:
 
 
 def pages() -> list[Path]:
-    """Return every page for readers: README, CHANGELOG, and what `docs` and `examples` hold."""
-    deep = [page for top in ("docs", "examples") for page in sorted((ROOT / top).rglob("*.md"))]
+    """Return every page for readers: README, CHANGELOG, and what `docs` and `examples` hold.
+
+    An example's page lies in its folder: what its `setup.py` makes further down is not ours.
+    """
+    deep = [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").glob("*/*.md"))]
     return [ROOT / "README.md", ROOT / "CHANGELOG.md", *deep]

@@ -2,6 +2,8 @@
 
 Exit codes: 0 done and within limits; 1 a limit failed; 2 wrong use or bad input; 3 could not
 tell.  Tables go to standard output, progress and errors to standard error.
+
+What a command alone needs (the solver, the protocol) is imported in it: each takes a second.
 """
 
 import hashlib
@@ -18,14 +20,10 @@ import click
 from rich.console import Console
 
 import corrigible
-from corrigible.deployment.clients import ServerSpec, read_client_config, spec_of_command
-from corrigible.deployment.draft import draft_of, lock_path, write_draft
 from corrigible.deployment.findings import Finding, findings
 from corrigible.deployment.listing import Listing, plain
 from corrigible.deployment.load import Loaded, load_deployment
-from corrigible.deployment.lock import Lock, changes_text, load_lock, lock_text
-from corrigible.deployment.review import review as review_servers
-from corrigible.deployment.servers import list_servers
+from corrigible.deployment.lock import Lock, changes_text, load_lock, lock_path, lock_text
 from corrigible.errors import (
     CorrigibleError,
     EvidenceError,
@@ -37,6 +35,7 @@ from corrigible.errors import (
 
 if TYPE_CHECKING:
     from corrigible.audit.audit import Audit
+    from corrigible.deployment.clients import ServerSpec
 
 WITHIN, OVER, WRONG, UNTOLD = 0, 1, 2, 3
 MANIFEST = "deployment.yaml"
@@ -98,6 +97,9 @@ def init(*, out: Path, replace: bool, source: tuple[str, ...]) -> None:
     mcp.json), or the one that COMMAND starts.  Without either, ./.mcp.json is read.  A server
     that cannot be listed is named, and the rest goes on.
     """
+    from corrigible.deployment.draft import draft_of, write_draft  # noqa: PLC0415
+    from corrigible.deployment.servers import list_servers  # noqa: PLC0415
+
     with _errors_as_exit_codes():
         specs = _specs(source)
         with _progress() as tell:
@@ -116,7 +118,12 @@ def init(*, out: Path, replace: bool, source: tuple[str, ...]) -> None:
         sys.exit(UNTOLD)
 
 
-def _specs(source: tuple[str, ...]) -> tuple[ServerSpec, ...]:
+def _specs(source: tuple[str, ...]) -> "tuple[ServerSpec, ...]":
+    from corrigible.deployment.clients import (  # noqa: PLC0415
+        read_client_config,
+        spec_of_command,
+    )
+
     words = source or (".mcp.json",)
     if len(words) == 1 and words[0].endswith(".json"):
         return read_client_config(Path(words[0]))
@@ -156,6 +163,8 @@ def review(deployment: Path, *, accepted: tuple[str, ...], accept_all: bool) -> 
     Exit code 0: nothing changed, or all of it was accepted; 1: something differs that was not
     accepted; 3: a server could not be listed.
     """
+    from corrigible.deployment.review import review as review_servers  # noqa: PLC0415
+
     with _errors_as_exit_codes():
         manifest = _manifest(deployment)
         try:

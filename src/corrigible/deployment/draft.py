@@ -14,7 +14,7 @@ from corrigible.deployment.atomic import write_whole
 from corrigible.deployment.clients import Given, ServerSpec, refers
 from corrigible.deployment.infer import Reading, counts_of, infer
 from corrigible.deployment.listing import ListedTool, Listing, plain
-from corrigible.deployment.lock import Lock, lock_of, lock_text
+from corrigible.deployment.lock import Lock, lock_of, lock_path, lock_text
 from corrigible.deployment.masking import holds_secret, mask, secret_words
 from corrigible.errors import ManifestError, Problem
 
@@ -51,11 +51,6 @@ def draft_of(
     if len(text) > _LARGEST_COMMENTED:
         text = _text(specs, listings, readings, name, brief=True)
     return Draft(text, lock_of(listings), tuple(listings), readings)
-
-
-def lock_path(manifest: Path) -> Path:
-    """Where the lock of a manifest is: beside it, `deployment.yaml` -> `deployment.lock`."""
-    return manifest.with_suffix(".lock")
 
 
 def write_draft(draft: Draft, path: Path, *, replace: bool = False) -> tuple[Path, Path]:

@@ -160,6 +160,11 @@ def changes_text(changes: Changes) -> str:
     return "\n".join(lines) + "\n" if lines else "Nothing changed since the lock.\n"
 
 
+def lock_path(manifest: Path) -> Path:
+    """Where the lock of a manifest is: beside it, `deployment.yaml` -> `deployment.lock`."""
+    return manifest.with_suffix(".lock")
+
+
 # -- the file ----------------------------------------------------------------------------------
 
 

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corrigible.deployment.clients import specs_of_manifest
-from corrigible.deployment.draft import lock_path
 from corrigible.deployment.listing import Listing
-from corrigible.deployment.lock import Changes, Lock, accept, compare, load_lock, write_lock
+from corrigible.deployment.lock import (
+    Changes,
+    Lock,
+    accept,
+    compare,
+    load_lock,
+    lock_path,
+    write_lock,
+)
 from corrigible.deployment.records import Deployment
 from corrigible.deployment.servers import list_servers
 
