@@ -19,11 +19,11 @@ from fences import ROOT
 
 PACKAGE = ROOT / "src" / "corrigible"
 ROOMS = (
-    "errors", "drives", "evidence", "deployment", "world", "solve", "policies", "audit", "probe",
-    "guard", "drill", "monitor", "case", "report", "console", "lab", "cli",
+    "errors", "quantiles", "drives", "evidence", "deployment", "world", "solve", "policies",
+    "audit", "probe", "guard", "drill", "monitor", "case", "report", "console", "lab", "cli",
 )  # fmt: skip
-LIGHT_ROOMS = ("errors", "drives", "evidence", "deployment", "guard", "cli")
-GUARD_ROOMS = {"errors", "drives", "evidence", "deployment", "guard"}
+LIGHT_ROOMS = ("errors", "quantiles", "drives", "evidence", "deployment", "guard", "cli")
+GUARD_ROOMS = {"errors", "quantiles", "drives", "evidence", "deployment", "guard"}
 GUARD_PACKAGES = {"pydantic", "pydantic_core", "ruamel", "mcp", "mcp_types", "cryptography"}
 MOST_LINES, MOST_CODE_LINES = 600, 60
 

@@ -25,7 +25,6 @@ from corrigible.evidence import (
     EvidenceStore,
     Record,
     Unscored,
-    beta_quantile,
     exact_estimate,
     is_stale,
     mean_estimate,
@@ -36,6 +35,7 @@ from corrigible.evidence import (
     software_digest,
     store_path,
 )
+from corrigible.quantiles import beta_quantile
 
 MADE = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

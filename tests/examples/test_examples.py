@@ -2,7 +2,7 @@
 
 import re
 from datetime import date
-from difflib import unified_diff
+from difflib import get_close_matches, unified_diff
 from pathlib import Path
 
 import pytest
@@ -85,14 +85,42 @@ def test_an_example_is_small(name):
 QUOTES = [(name, place) for name in EXITS for place in range(len(quotes_of(name)))]
 
 
+def refreshed(quote, text):
+    """The quote with each line made the nearest one that is printed after the one before."""
+    first, *lines = quote.splitlines()
+    real, new = [line.rstrip() for line in text.splitlines()], [first]
+    for line in lines:
+        nearest = [] if line == "..." else get_close_matches(line, real, n=1)
+        real = real[real.index(nearest[0]) + 1 :] if nearest else real
+        new += nearest or [line]
+    return "\n".join(new) + "\n"
+
+
 @pytest.mark.parametrize(("name", "place"), QUOTES)
 @pytest.mark.slow
-def test_each_line_that_a_page_quotes_is_printed(name, place):
+def test_each_line_that_a_page_quotes_is_printed(name, place, request):
     """In the order of the page; `...` stands for any lines between."""
-    command, *quoted = plain_lines(quotes_of(name)[place].text)
-    real = iter(plain_lines(audited(command.removeprefix("$ ")).output))
-    missing = [line for line in quoted if line != "..." and line not in real]
+    quote = quotes_of(name)[place].text
+    output = audited(quote.splitlines()[0].removeprefix("$ ")).output
+    if request.config.getoption("rewrite"):
+        page = EXAMPLES / name / "README.md"
+        new = refreshed(quote, output)
+        page.write_text(page.read_text("utf-8").replace(quote, new), encoding="utf-8")
+        quote = new
+    real = iter(plain_lines(output))
+    missing = [line for line in plain_lines(quote)[1:] if line != "..." and line not in real]
     assert not missing
+
+
+@EACH
+def test_a_figure_in_the_prose_is_quoted_or_stated(name):
+    """Decimals and shares: each stands in a quoted line of the page, or in the manifest."""
+    page = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
+    sources = [block.text for block in quotes_of(name)]
+    prose = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    sources.append((EXAMPLES / name / "deployment.yaml").read_text(encoding="utf-8"))
+    figures = set(re.findall(r"\d+\.\d+|\d+%", prose))
+    assert not {figure for figure in figures if figure not in " ".join(sources)}
 
 
 @EACH

@@ -18,7 +18,7 @@ def drives(overrides=""):
     """Drive or family -> its answer."""
     command = f"corrigible audit examples/support-desk --fast --json {overrides}"
     report = json.loads(audited(command).output)
-    return {answer["name"]: answer for answer in report["drives"] + report["families"]}
+    return {answer["drive"]: answer for answer in report["drives"] + report["families"]}
 
 
 @pytest.mark.parametrize("drive", ["avoid-shutdown", "persist"])

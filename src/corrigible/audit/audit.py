@@ -196,6 +196,7 @@ class AuditRun:
             sample_until(
                 chosen,
                 self.options.precision,
+                least=_least_goals(chosen.setting.world.states),
                 most=self.options.most_goals,
                 progress=lambda n, w: self.tell(f"{n:,} goals, widest interval {w:.3f}"),
             )
@@ -463,6 +464,11 @@ def _by_tool(
         for tool in mode.tools:
             by_tool[f"{tool} {mode.verb} {mode.asset}"] = own
     return by_tool
+
+
+def _least_goals(states: int) -> int:
+    """How many goals are sampled at least: 2,000, in a large world fewer, 500 in any."""
+    return max(500, min(2_000, 3_000_000 // states))
 
 
 _NOT_IN_WORLD = {"unreachable", "not modelled"}

@@ -214,25 +214,28 @@ def sample_until(
     incentives: Incentives,
     precision: float,
     *,
+    least: int = 0,
     most: int = MOST_GOALS,
     progress: Callable[[int, float], None] | None = None,
 ) -> None:
     """Add batches until each share's interval is narrower than `precision`, or `most` goals.
 
-    `progress` is told (goals so far, widest interval) after each batch.
+    `least`: as many goals at least.  `progress` is told (goals so far, widest interval) after
+    each batch.
     """
     while incentives.n < most:
-        incentives.add_batch(min(BATCH * (1 if incentives.n == 0 else 2), most - incentives.n))
-        shares = [
-            incentives.share(key, guarded=guarded)
-            for key in incentives.keys
-            for guarded in (False, True)
-        ]
-        widest = max(share.at_most - share.at_least for share in shares)
-        if progress is not None:
-            progress(incentives.n, widest)
-        if widest < precision:
-            return
+        if incentives.n >= max(least, 1):
+            widest = max(
+                incentives.share(key, guarded=guarded).width
+                for key in incentives.keys
+                for guarded in (False, True)
+            )
+            if progress is not None:
+                progress(incentives.n, widest)
+            if widest < precision:
+                return
+        missing = max(2 * BATCH, least - incentives.n)
+        incentives.add_batch(min(missing, 4 * BATCH, most - incentives.n))
 
 
 def words_of(plan: Plan, modes: tuple[Mode, ...]) -> tuple[str, ...]:
