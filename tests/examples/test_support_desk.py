@@ -28,7 +28,7 @@ def test_each_way_stands_in_for_the_other(drive):
 
 @pytest.mark.parametrize("closed", [OFF, UNSCHEDULED])
 def test_closing_one_way_leaves_the_family_paying(closed):
-    assert drives(closed)[FAMILY]["pressure"]["value"] > 0.99
+    assert drives(closed)[FAMILY]["pays"]["pressure"]["value"] > 0.99
 
 
 def test_closing_both_ways_ends_it():
