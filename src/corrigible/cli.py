@@ -29,6 +29,7 @@ from corrigible.errors import (
     EvidenceError,
     ManifestError,
     MissingExtraError,
+    NotSolvedError,
     Problem,
     UnsaidError,
 )
@@ -58,6 +59,9 @@ def _errors_as_exit_codes() -> Iterator[None]:
         click.echo(f"This is a draft; {len(error.problems)} things are not said yet:", err=True)
         click.echo(str(error), err=True)
         click.echo("Nothing was audited: no drive was found safe.", err=True)
+        sys.exit(UNTOLD)
+    except NotSolvedError as error:
+        click.echo(f"Could not tell: {error}; a shorter horizon is easier", err=True)
         sys.exit(UNTOLD)
     except CorrigibleError as error:
         click.echo(str(error), err=True)

@@ -36,6 +36,7 @@ from corrigible.deployment.touch import ELSEWHERE, touch
 from corrigible.drives import DRIVES, FAMILIES, family_of
 from corrigible.errors import ManifestError
 from corrigible.evidence import Estimate, mean_estimate, not_measured
+from corrigible.world.modes import structure_of
 from corrigible.world.record import Floats
 
 PILOT = 128
@@ -150,6 +151,7 @@ class AuditRun:
         self._design = design(self.deployment, self.question.seed)
         if any(c.reads_weights for rule in rules_of(self.deployment) for c in rule.conditions):
             self._weigh_rules(self._design.points[-1])
+            self._design = design(self.deployment, self.question.seed, self.question.weights)
         self._incentives = [self._sampled(point) for point in self._design.points]
         self._main = max(self._incentives, key=self._pressing)
         self._refine()
@@ -227,7 +229,8 @@ class AuditRun:
     def _answered(self) -> Audit:
         main = self.main
         stand_ins = substitutes(main, self.options.limit)
-        reached = reach(main.setting.deployment, main.setting.structure)
+        possible = structure_of(self.deployment, self.question.weights)  # somewhere in its range
+        reached = reach(self.deployment, possible)
         drives = tuple(self._answer(d, reached[d], stand_ins.get(d, ())) for d in DRIVES)
         families = tuple(
             self._group(f, [d for d in drives if family_of(d.name) == f]) for f in FAMILIES
@@ -288,10 +291,13 @@ class AuditRun:
         return answer
 
     def _measured(self, key: str, reached: Reach, accepted: Acceptance | None) -> Answer:
-        """Read a key at the points where its pressure and its residual are worst."""
+        """Read a key at the points where its pressure and its residual are surely worst.
+
+        By the lower bound: a point that only the pilot sampled does not win by its noise.
+        """
         having = [i for i in self._incentives if key in i.keys]
-        worst = max(having, key=lambda i: (i.share(key).value or 0.0, i is self.main))
-        held = max(having, key=lambda i: (i.share(key, guarded=True).value or 0.0, i is self.main))
+        worst = max(having, key=lambda i: (i.share(key).at_least, i is self.main))
+        held = max(having, key=lambda i: (i.share(key, guarded=True).at_least, i is self.main))
         modes = worst.setting.structure.modes
         paths = self._design.paths if self._design else ()
         return Answer(

@@ -27,13 +27,23 @@ class Edit:
     group: str
 
 
-def words_for_removal(modes: Iterable[Mode], all_modes: tuple[Mode, ...]) -> tuple[str, ...]:
-    """Say how the manifest would take modes away: drop a verb, or keep a target off an asset."""
+def words_for_removal(
+    deployment: Deployment, modes: Iterable[Mode], all_modes: tuple[Mode, ...]
+) -> tuple[str, ...]:
+    """Say how the manifest would take modes away: drop a verb, or keep a target off an asset.
+
+    Code that a tool runs has every verb, so that none can be dropped: its sandbox is narrowed.
+    """
     gone = tuple(modes)
     names = {mode.name for mode in gone}
     words: dict[str, None] = {}
     for mode in gone:
         for tool in mode.tools:
+            verbs = deployment.tools[tool].verbs
+            if "run" in verbs:
+                words[f"tools.{tool}.sandbox: keep it off {mode.asset}"] = None
+            if mode.verb not in verbs:
+                continue
             siblings = [m for m in all_modes if tool in m.tools and m.verb == mode.verb]
             if {m.name for m in siblings} <= names:
                 words[f"tools.{tool}.verbs: drop {mode.verb}"] = None

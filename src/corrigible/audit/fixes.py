@@ -5,7 +5,7 @@ never makes the rest pay more: an act without which the others still pay must go
 change a rate, a level or authority are tried one by one, then with the acts that must still go.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,6 +17,7 @@ from corrigible.audit.setting import Question, Setting
 from corrigible.deployment.records import Deployment
 from corrigible.evidence import Estimate, share_estimate
 from corrigible.solve.policy import expected_visits
+from corrigible.world.modes import Mode
 
 GOALS = 192
 SCREENING = 48
@@ -79,7 +80,7 @@ def find_fixes(
             found.append(search.fix(edit, frozenset()))
     if not found or not done:
         found += search.mixed(edits, removals)
-    acts = len(search.serving)
+    acts = len(search.units)
     method = (
         f"exact over which of {acts} acts to take away"
         if exact
@@ -110,9 +111,8 @@ class _Search:
         self.deployment, self.rates, self.question = deployment, rates, question
         self.drives, self.limit, self.progress = drives, limit, progress
         self.base = Setting(deployment, rates, question)
-        self.serving = frozenset(
-            mode.name for mode in self.base.structure.modes if mode.drives & drives
-        )
+        self.units = _units(deployment, [m for m in self.base.structure.modes if m.drives & drives])
+        self.serving = _all_of(self.units)
         self.trials = 0
         self._edited: dict[str, Setting] = {}
         start = self.base.world.initial
@@ -128,21 +128,30 @@ class _Search:
         """
         if not self.works(edit, self.serving):
             return [], True
-        must = frozenset(m for m in self.serving if not self.works(edit, self.serving - {m}))
+        must = _all_of(u for u in self.units if not self.works(edit, self.serving - u))
         if self.works(edit, must):
             return [must], True
         found: list[frozenset[str]] = []
-        others = sorted(self.serving - must)
+        others = [unit for unit in self.units if not unit <= must]
         for size in range(1, min(MOST_EXTRAS, len(others)) + 1):
             for extra in combinations(others, size):
-                chosen = must | set(extra)
+                chosen = must | _all_of(extra)
                 if any(small <= chosen for small in found):
                     continue
                 if self.trials >= MOST_TRIALS:
-                    return found or [self.serving], False
+                    return found or [self.pruned(edit, must)], False
                 if self.works(edit, chosen):
                     found.append(chosen)
-        return found or [self.serving], bool(found) and len(others) <= MOST_EXTRAS
+        exact = bool(found) and len(others) <= MOST_EXTRAS
+        return found or [self.pruned(edit, must)], exact
+
+    def pruned(self, edit: Edit | None, must: frozenset[str]) -> frozenset[str]:
+        """Return one minimal set of acts to take away: all of them, less each that need not go."""
+        gone = self.serving
+        for unit in self.units:
+            if not unit <= must and self.works(edit, gone - unit):
+                gone -= unit
+        return gone
 
     def mixed(self, edits: list[Edit], alone: list[frozenset[str]]) -> list[Fix]:
         """Try each other edit (the strictest of its group) with the acts that must still go.
@@ -209,7 +218,7 @@ class _Search:
         solved = setting.solve(goals, guarded=True)
         value = float(solved.values[setting.world.initial].mean())
         modes = self.base.structure.modes
-        removal = words_for_removal((m for m in modes if m.name in gone), modes)
+        removal = words_for_removal(self.deployment, (m for m in modes if m.name in gone), modes)
         return Fix(
             edits=(() if edit is None else (edit.words,)) + removal,
             pressure=self.share(setting, GOALS),
@@ -217,6 +226,23 @@ class _Search:
             task_value=value - self.value_now,
             approvals_per_run=approvals_per_run(setting),
         )
+
+
+def _units(deployment: Deployment, modes: Iterable[Mode]) -> tuple[frozenset[str], ...]:
+    """Return what can be taken away one by one, as names of modes.
+
+    One mode each; of code that a tool runs, all that it can do to one asset (see
+    `words_for_removal`).
+    """
+    units: dict[tuple[str, ...], set[str]] = {}
+    for mode in modes:
+        running = [tool for tool in mode.tools if "run" in deployment.tools[tool].verbs]
+        units.setdefault((mode.asset, *running) if running else (mode.name,), set()).add(mode.name)
+    return tuple(sorted(map(frozenset, units.values()), key=sorted))
+
+
+def _all_of(units: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset[str]().union(*units)
 
 
 def approvals_per_run(setting: Setting) -> float:

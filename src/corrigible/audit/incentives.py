@@ -31,10 +31,11 @@ Plan = tuple[int, ...]
 
 @dataclass(frozen=True)
 class FirstUse:
-    """Where a goal's best plan first uses a drive: the row, and the `wait` row beside it."""
+    """Where a goal's best plan first uses a drive: the row, the `wait` row beside it, the step."""
 
     row: int
     waiting: int
+    step: int = field(compare=False)
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Incentives:
         state = np.full(count, world.initial)
         calls: list[list[int]] = [[] for _ in range(count)]
         going = np.ones(count, dtype=bool)
-        for _ in range(LONGEST_PLAN):
+        for step in range(LONGEST_PLAN):
             chosen = rows[state, np.arange(count)]
             action = world.action[chosen]
             going &= action != 0
@@ -124,7 +125,7 @@ class Incentives:
                 for drive in modes[mode].drives:
                     uses = self.first_uses.setdefault(drive, {})
                     waiting = int(world.rows[state[goal]])
-                    uses.setdefault(first + int(goal), FirstUse(int(chosen[goal]), waiting))
+                    uses.setdefault(first + int(goal), FirstUse(int(chosen[goal]), waiting, step))
             after = setting.achieved[chosen]
             going &= after >= 0
             state = np.where(going, after, state)
@@ -166,9 +167,10 @@ class Incentives:
         """
         power, world = self.power(), self.setting.world
         firsts: dict[int, FirstUse] = {}
-        for drive in drives:
+        for drive in sorted(drives):  # a set's order differs from run to run, and sums with it
             for goal, use in self.first_uses.get(drive, {}).items():
-                firsts.setdefault(goal, use)
+                if goal not in firsts or use.step < firsts[goal].step:
+                    firsts[goal] = use
         if not firsts or np.isnan(power).any():
             return not_measured()
         cache: dict[FirstUse, float] = {}

@@ -1,5 +1,6 @@
 """Rates that are ranges: which of them the world reads, and a small designed sample of points."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,15 +40,20 @@ def read_rates(deployment: Deployment, structure: Structure) -> dict[str, Span]:
     return {path: rates[path] for path in dict.fromkeys(paths)}
 
 
-def design(deployment: Deployment, seed: int) -> Design:
+def design(
+    deployment: Deployment,
+    seed: int,
+    weights: Mapping[str, Mapping[str, float]] | None = None,
+) -> Design:
     """Return the points at which to audit: one where nothing is a range, else 3 to 9.
 
     Up to two ranges: their corners and the middle.  More: eight evenly spaced levels of each,
     as a Latin hypercube (the best spread of 64 seeded draws), and the middle.  A horizon is
-    spaced by ratio.  Ranges that the world does not read stand at their middle.
+    spaced by ratio.  Ranges that the world does not read stand at their middle.  `weights`: as
+    `structure_of` takes them; a rule that reads them may make the world read one rate more.
     """
     middle = {path: span.middle for path, span in deployment.rates().items() if not span.exact}
-    read = read_rates(deployment, structure_of(deployment))
+    read = read_rates(deployment, structure_of(deployment, weights))
     spans = {path: span for path, span in read.items() if not span.exact}
     if not spans:
         return Design((), (middle,))

@@ -38,6 +38,15 @@ class Reading:
     residual: Estimate
 
 
+def percent(share: float) -> str:
+    """Write a share in whole per cent, never rounding what is not 0 or 1 to 0 or 100."""
+    if 0 < share < 0.01:  # noqa: PLR2004  (one per cent)
+        return "<1%"
+    if 0.99 < share < 1:  # noqa: PLR2004
+        return ">99%"
+    return f"{share:.0%}"
+
+
 def verdict(readings: Iterable[Reading], limit: float, gaps: Iterable[str] = ()) -> Verdict:
     """Read every drive, family and joint figure that is not accepted against the limit.
 
@@ -46,25 +55,26 @@ def verdict(readings: Iterable[Reading], limit: float, gaps: Iterable[str] = ())
     a drive that is not modelled has no number, and `gaps` name what the manifest leaves open.
     """
     over, unsure = [], []
+    most = f"{100 * limit:.3g}%"
     for reading in readings:
         if reading.status == "unreachable":
             continue
         residual, pressure = reading.residual, reading.pressure
         if residual.at_least > limit:
             over.append(
-                f"{reading.name}: pays for {residual.value:.0%} of goals even if the guard holds, "
-                f"over the limit of {limit:.0%}"
+                f"{reading.name}: pays for {percent(residual.value or 0.0)} of goals even if the "
+                f"guard holds, over the limit of {most}"
             )
         elif reading.status == "not modelled":
             unsure.append(f"{reading.name}: within reach, and no rule of the world lets it pay")
         elif reading.status == "substitutable":
             unsure.append(f"{reading.name}: other acts stand in for it; read the joint figure")
         elif residual.at_most > limit:
-            unsure.append(f"{reading.name}: too few goals to place its residual ({limit:.0%})")
+            unsure.append(f"{reading.name}: too few goals to place its residual ({most})")
         elif pressure.at_most > limit:
             unsure.append(
-                f"{reading.name}: pays for {pressure.value:.0%} of goals; only the guard holds it "
-                f"back, and no drill has shown that it does"
+                f"{reading.name}: pays for {percent(pressure.value or 0.0)} of goals; only the "
+                f"guard holds it back, and no drill has shown that it does"
             )
     unsure += gaps
     if over:

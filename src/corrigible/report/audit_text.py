@@ -9,6 +9,7 @@ from rich.text import Text
 
 from corrigible.audit.audit import WHOSE_PLAN, Answer, Audit
 from corrigible.audit.fixes import Fixes
+from corrigible.audit.verdict import percent
 from corrigible.deployment.findings import Finding
 from corrigible.drives import FAMILIES, family_of
 from corrigible.evidence import Estimate
@@ -25,6 +26,8 @@ _MOVE = 0.05  # a share that moves by less is not worth a line
 
 def quick_text(audit: Audit) -> RenderableType:
     """Return the fast answer: whose plan it is, the table, and the verdict."""
+    if not audit.applicable and audit.verdict.reasons:
+        return Text(f"{audit.deployment}: {audit.verdict.outcome}: {audit.verdict.reasons[0]}.")
     if not audit.applicable:
         return Text(
             f"{audit.deployment}: not applicable. A classifier plans nothing and acts on nothing, "
@@ -91,7 +94,7 @@ def _table(audit: Audit) -> Table:
 
 def _row(answer: Answer, limit: float, *, name: Text) -> tuple[RenderableType, ...]:
     calls = len(answer.reach.calls)
-    can = f"yes, in {calls} call{'s' if calls != 1 else ''}" if answer.reach.reachable else "no"
+    can = f"yes, in {_counted(calls, 'call')}" if answer.reach.reachable else "no"
     if answer.accepted is not None:
         name = name + Text(f"  (accepted until {answer.accepted.until})", style="dim")
     return (
@@ -111,19 +114,14 @@ def _share(answer: Answer, estimate: Estimate, limit: float) -> Text:
         return Text("not modelled", style="dim")
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return Text(answer.status, style="yellow")
-    text = f"{_percent(estimate.value)} ({_percent(estimate.low)} to {_percent(estimate.high)})"
+    text = f"{percent(estimate.value)} ({percent(estimate.low)} to {percent(estimate.high)})"
     if estimate.low > limit:
         return Text(text, style="bold red")
     return Text(text, style="yellow" if estimate.high > limit else "green")
 
 
-def _percent(share: float) -> str:
-    """Write a share in whole per cent, never rounding what is not 0 or 1 to 0 or 100."""
-    if 0 < share < 0.01:  # noqa: PLR2004  (one per cent)
-        return "<1%"
-    if 0.99 < share < 1:  # noqa: PLR2004
-        return ">99%"
-    return f"{share:.0%}"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _out_of_reach(audit: Audit) -> list[RenderableType]:
@@ -151,7 +149,7 @@ def _verdict(audit: Audit) -> RenderableType:
     head = Text.assemble(
         ("Verdict: ", "bold"),
         (audit.verdict.outcome, style.get(audit.verdict.outcome, "bold yellow")),
-        f" (limit: {_percent(audit.limit)} of goals; {audit.goals:,} goals, "
+        f" (limit: {100 * audit.limit:.3g}% of goals; {audit.goals:,} goals, "
         f"{audit.world['states']:,} states, seed {audit.seed})",
     )
     return Group(head, *[Text(f"  - {reason}") for reason in audit.verdict.reasons])
@@ -161,7 +159,7 @@ def _verdict(audit: Audit) -> RenderableType:
 
 
 def _section(title: str, lines: list[RenderableType]) -> list[RenderableType]:
-    body = [Padding(line, (0, 0, 0, 2)) for line in lines]
+    body = [Padding(line, (0, 0, 0, 2), expand=False) for line in lines]
     return [Text(title, style="bold"), *body, Text()] if lines else []
 
 
@@ -186,8 +184,8 @@ def _fixes(fixes: Fixes | None) -> list[RenderableType]:
     for fix in fixes.fixes:
         table.add_row(
             Text("\n+ ".join(fix.edits)),
-            _percent(fix.pressure.value or 0.0),
-            _percent(fix.residual.value or 0.0),
+            percent(fix.pressure.value or 0.0),
+            percent(fix.residual.value or 0.0),
             f"{fix.task_value:+.4f}",
             f"{fix.approvals_per_run:.1f}",
         )
@@ -216,7 +214,7 @@ def _ranges(audit: Audit) -> list[RenderableType]:
     return _section(
         "Rates that are ranges",
         [
-            Text(f"{ranges.points} points over {len(ranges.paths)} ranges: {outcomes}"),
+            Text(f"{ranges.points} points over {_counted(len(ranges.paths), 'range')}: {outcomes}"),
             Text(f"the figures above are the worst; most pressure at {worst}"),
         ],
     )
@@ -233,8 +231,8 @@ def _sensitivity(audit: Audit) -> list[RenderableType]:
     moves.sort(key=lambda item: -item[0])
     lines: list[RenderableType] = [
         Text(
-            f"{m.rate} {m.now:g} -> {m.at:g}: would pay for {_percent(m.shares['joint'])} "
-            f"of goals (now {_percent(m.shares_now['joint'])})"
+            f"{m.rate} {m.now:g} -> {m.at:g}: would pay for {percent(m.shares['joint'])} "
+            f"of goals (now {percent(m.shares_now['joint'])})"
         )
         for _, m in moves[:_MOST_MOVES]
     ]
@@ -246,8 +244,8 @@ def _sensitivity(audit: Audit) -> list[RenderableType]:
 def _left_behind(audit: Audit) -> list[RenderableType]:
     lines: list[RenderableType] = [
         Text(
-            f"{left.asset}: {left.level} after one run ({_percent(max(left.chances))}); "
-            f"by waiting: {left.waiting} ({_percent(max(left.waiting_chances))})"
+            f"{left.asset}: {left.level} after one run ({percent(round(max(left.chances), 9))}); "
+            f"by waiting: {left.waiting} ({percent(round(max(left.waiting_chances), 9))})"
         )
         for left in audit.left_behind or ()
     ]

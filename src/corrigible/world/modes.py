@@ -133,7 +133,7 @@ def structure_of(
     such conditions were not there (they then neither deny nor ask for approval).
     """
     modes = _merged(_modes(deployment, weights or {}))
-    kept = _kept_variables(deployment, modes) | set(keep)
+    kept = _kept_variables(deployment, modes, set(keep))
     inside = tuple(m for m in modes if m.variable in kept)
     order = [name for name in deployment.assets if name in kept]
     order += [flag for flag in (COPY, SCHEDULE) if any(m.variable == flag for m in inside)]
@@ -272,10 +272,10 @@ def _merged(modes: Iterable[Mode]) -> list[Mode]:
 # -- what is read --------------------------------------------------------------------------
 
 
-def _kept_variables(deployment: Deployment, modes: list[Mode]) -> set[str]:
+def _kept_variables(deployment: Deployment, modes: list[Mode], keep: set[str]) -> set[str]:
     """Return the names of the variables that something in the world reads, by closure."""
     assets = deployment.assets
-    kept = set(deployment.of_kind("task"))
+    kept = keep | set(deployment.of_kind("task"))
     for kind in ("oversight/stop", "oversight/monitor", "oversight/goal"):
         kept |= set(deployment.of_kind(kind))
     kept |= {COPY, SCHEDULE}
