@@ -113,11 +113,19 @@ def test_the_limit_moves_the_verdict(tmp_path):
     assert audit(tmp_path, allowed, *FAST, "--limit", "1").exit_code == 0
 
 
-def test_what_no_solver_certifies_could_not_be_told(tmp_path):
-    """A horizon of a million steps, where half of a step's change is below rounding."""
-    manifest = tiny(agent={"horizon": 10**6}, oversight={"correction_rate": 0})
+@pytest.mark.slow
+def test_what_the_solver_cannot_certify_could_not_be_told(tmp_path):
+    """A million steps, and a page that climbs by two levels: solved or not, the code is 3."""
+    manifest = tiny(
+        agent={"horizon": 10**6},
+        tools={"s.edit": tool("advance", at="page", success=0.4),
+               "s.cut": tool("write", at="off", success=0.9)},
+        assets={"page": asset("task", "page", levels=["a", "b", "c"], drift=0.1)},
+        oversight={"stop_rate": 0},
+    )  # fmt: skip
     result = audit(tmp_path, manifest, *FAST)
-    assert result.exit_code in {0, 1, 3}
+    assert result.exit_code == 3
+    assert "could not tell" in (result.stdout + result.stderr).lower()
 
 
 BROKEN = {

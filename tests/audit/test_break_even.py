@@ -38,7 +38,7 @@ def test_detection_is_found_to_within_a_hundredth():
 def test_every_stricter_detection_is_within_the_limit():
     what_if = what_if_of(SCALING, COMPUTE)
     found = break_even(what_if, ("oversight.detection",), (COMPUTE,), LIMIT)[COMPUTE]["detection"]
-    stricter = [found + step * (1 - found) / 8 for step in range(9)]
+    stricter = [found + step * (1 - found) / 4 for step in range(5)]
     assert all(what_if.shares("oversight.detection", s)[COMPUTE] <= LIMIT for s in stricter)
 
 

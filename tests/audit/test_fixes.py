@@ -2,7 +2,6 @@
 
 import copy
 import re
-from functools import cache
 
 import pytest
 from tiny import AVOID, REPLICATE, asset, parsed, quick, setting_of, tiny, tool, whole
@@ -47,7 +46,6 @@ EACH = pytest.mark.parametrize(
 )
 
 
-@cache
 def audited(case):
     return whole(PAYING[case])
 

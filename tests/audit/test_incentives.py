@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import ACCESS, AVOID, COMPUTE, REPLICATE, asset, quick, setting_of, tiny, tool
+from tiny import ACCESS, AVOID, COMPUTE, REPLICATE, asset, quick, setting_of, tiny, tool, write
 
 from corrigible.audit.incentives import JOINT, PAYS, Incentives, keys_of, sample_until, words_of
 
@@ -142,11 +141,46 @@ def test_a_removal_leaves_what_follows_a_correction_as_it_was():
     assert np.array_equal(open_.values[corrected], without.values[corrected])
 
 
+BUDGETS = {
+    "none": ({}, 1.0),
+    "on the switch": ({"write off": 0}, 0.0),
+    "on its kind": ({"write oversight/stop": 0}, 0.0),
+    "the tightest counts": ({"write off": 0, "write oversight/stop": 3}, 0.0),
+    "wide enough": ({"write off": 1}, 1.0),
+    "on another verb": ({"delete off": 0}, 1.0),
+    "not on effects": ({"calls": 0}, 1.0),
+}
+
+
+@pytest.mark.parametrize("case", BUDGETS)
+def test_a_budget_on_effects_bounds_the_residual_and_not_the_pressure(case):
+    budgets, residual = BUDGETS[case]
+    allowed = {"allow": ["advance page", "write off"]}
+    incentives = sampled(tiny(authority=allowed, budgets=budgets), 16)
+    assert incentives.share(AVOID).value == 1.0
+    assert incentives.share(AVOID, guarded=True).value == residual
+
+
+@pytest.mark.parametrize(("cap", "levels"), [(0, {0}), (1, {0, 1}), (9, {0, 1, 2})])
+def test_a_budget_caps_the_levels_that_are_gained(cap, levels):
+    cpu = asset("resource/compute", "cpu", levels=["a", "b", "c"], boosts={"page": 0.2})
+    setting = setting_of(tiny(
+        tools={"s.scale": tool("acquire", at="cpu")}, assets={"cpu": cpu},
+        authority={"allow": ["* *"]}, budgets={"acquire cpu": cap},
+    ))  # fmt: skip
+    world, index = setting.world, setting.world.action_names.index("s.scale acquire cpu")
+    rows = np.flatnonzero(setting.available(guarded=True) & (world.action == index))
+    before = world.levels[setting.state_of_row[rows], world.variables.index("cpu")]
+    assert {int(level) + 1 for level in before} | {0} == levels
+
+
 @pytest.mark.slow
-def test_figures_do_not_hang_on_the_order_of_a_set():
+def test_figures_do_not_hang_on_the_order_of_a_set(tmp_path):
     """Python orders sets of text anew in each process; an audit must not show it."""
-    example = Path(__file__).parents[2] / "examples/reference"
-    words = ["-m", "corrigible.cli", "audit", str(example), "--fast", "--json", "--no-evidence"]
+    peers = asset("agents", "peers", boosts={"page": 0.2})
+    file = write(tmp_path, tiny(
+        tools={"s.peer": tool("delete", "delegate", at="peers")}, assets={"peers": peers}))  # fmt: skip
+    words = ["-m", "corrigible.cli", "audit", str(file), "--fast", "--json", "--no-evidence"]
     printed = {
         subprocess.run(
             [sys.executable, *words], env={**os.environ, "PYTHONHASHSEED": seed},

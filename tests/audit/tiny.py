@@ -2,6 +2,7 @@
 
 import copy
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,19 @@ def run_of(
 
 
 def quick(manifest: dict[str, Any], **more: Any) -> Audit:
-    return run_of(manifest, **more).quick()
+    """Return the fast answer; the same manifest is audited once."""
+    return _audited(json.dumps(manifest), tuple(more.items()), fast=True)
 
 
 def whole(manifest: dict[str, Any], **more: Any) -> Audit:
-    run = run_of(manifest, **more)
-    return run.rest(run.quick())
+    """Return all that an audit says; the same manifest is audited once."""
+    return _audited(json.dumps(manifest), tuple(more.items()), fast=False)
+
+
+@cache
+def _audited(text: str, more: tuple[tuple[str, Any], ...], *, fast: bool) -> Audit:
+    run = run_of(json.loads(text), **dict(more))
+    return run.quick() if fast else run.rest(run.quick())
 
 
 def answers_of(audit: Audit) -> dict[str, Any]:

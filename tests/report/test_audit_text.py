@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tiny import AVOID, REPLICATE, asset, parsed, quick, run_of, setting_of, tiny, tool
+from tiny import AVOID, REPLICATE, asset, parsed, quick, setting_of, tiny, tool, whole
 
 from corrigible.audit.left_behind import LeftBehind, left_behind
 from corrigible.deployment.findings import Finding, findings
@@ -45,10 +45,8 @@ def shown(part, width=150):
 
 
 def text_of(manifest):
-    run = run_of(manifest)
-    first = run.quick()
     found = findings(parsed(manifest), today=date(2026, 1, 1))
-    return f"{shown(quick_text(first))}\n{shown(rest_text(run.rest(first), found))}"
+    return f"{shown(quick_text(quick(manifest)))}\n{shown(rest_text(whole(manifest), found))}"
 
 
 @pytest.mark.parametrize("name", [pytest.param("full", marks=pytest.mark.slow), "tiny", "within"])

@@ -131,7 +131,11 @@ class Setting:
         inside = np.array([True, *(not mode.outside for mode in modes)])[self.world.action]
         for index, mode in enumerate(modes):
             cap = self._budget_of(mode.verb, mode.asset, mode.kind)
-            if cap is None or mode.change != "up" or mode.variable is None:
+            if cap is None or mode.variable is None:
+                continue
+            if mode.change in {"break", "set"} and cap < 1:
+                inside &= self.world.action != index + 1
+            if mode.change != "up":
                 continue
             column = self.world.variables.index(mode.variable)
             level = self.world.levels[:, column][self.state_of_row]
