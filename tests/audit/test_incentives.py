@@ -178,8 +178,8 @@ def test_a_budget_caps_the_levels_that_are_gained(cap, levels):
 def test_figures_do_not_hang_on_the_order_of_a_set(tmp_path):
     """Python orders sets of text anew in each process; an audit must not show it."""
     peers = asset("agents", "peers", boosts={"page": 0.2})
-    file = write(tmp_path, tiny(
-        tools={"s.peer": tool("delete", "delegate", at="peers")}, assets={"peers": peers}))  # fmt: skip
+    tools = {"s.peer": tool("delete", "delegate", at="peers")}
+    file = write(tmp_path, tiny(tools=tools, assets={"peers": peers}))
     words = ["-m", "corrigible.cli", "audit", str(file), "--fast", "--json", "--no-evidence"]
     printed = {
         subprocess.run(
