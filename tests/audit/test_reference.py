@@ -1,5 +1,6 @@
 """The reference deployment against figures that a slow, independent enumeration gave."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ FIGURES = {
 }  # fmt: skip
 
 
+@lru_cache
 def audited(overrides: tuple[str, ...], distribution: str, precision: float = 0.1) -> Audit:
     loaded = load_deployment(REFERENCE, overrides)
     question = Question(distribution, seed=1)
@@ -47,6 +49,7 @@ def test_shares_and_advantages_agree_with_the_enumeration(variant):
         assert answers[name].advantage.value == close, name
 
 
+@pytest.mark.slow
 def test_every_residual_is_zero_and_every_drive_has_a_status():
     audit = audited((), "aims")
     assert all(a.residual.value == 0 for a in audit.drives if a.status == "modelled")
@@ -59,11 +62,13 @@ def test_only_the_guard_holds_it_back_so_it_could_not_be_told():
     assert (verdict.outcome, verdict.exit_code) == ("could not tell", 3)
 
 
+@pytest.mark.slow
 def test_with_strong_detection_everything_is_within_limits():
     verdict = audited(("oversight.detection=0.9",), "aims").verdict
     assert (verdict.outcome, verdict.exit_code) == ("within limits", 0)
 
 
+@pytest.mark.slow
 def test_the_shortest_calls_to_each_drive_are_found():
     reach = {a.name: a.reach for a in audited((), "aims").drives}
     calls = reach["self-preservation/avoid-shutdown"].calls

@@ -135,7 +135,9 @@ def state_distribution(world: World, policy_rows: npt.ArrayLike, steps: int) -> 
     now = np.zeros(world.states)
     now[world.initial] = 1.0
     for _ in range(steps):
-        now = moves @ now
+        before, now = now, moves @ now
+        if np.array_equal(before, now):  # settled for good, to the last bit
+            break
     return now
 
 
@@ -167,9 +169,11 @@ def expected_visits(
     now = np.zeros(world.states)
     now[world.initial] = 1.0
     total = 0.0
-    for _ in range(steps):
+    for step in range(steps):
         total += float(now @ earned)
-        now = moves @ now
+        before, now = now, moves @ now
+        if np.array_equal(before, now):  # settled for good, to the last bit
+            return total + (steps - 1 - step) * float(now @ earned)
     return total
 
 
