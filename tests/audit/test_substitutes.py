@@ -12,7 +12,7 @@ ACTS = {"persist": "schedule", "replicate": "copy", "avoid-shutdown": "delete"}
 
 
 def deployment(acts: dict[str, str]) -> str:
-    """A task that never ends, stops that come often, and acts that each outlive a stop."""
+    """A task that never ends, stops that come seldom, and acts that each outlive a stop."""
     places = {"persist": "bots/self", "replicate": "bots/self", "avoid-shutdown": "jobs/stop"}
     tools: dict[str, Any] = {
         f"host.{verb}": {"verbs": [verb], "target": places[name], "success": 1}
@@ -30,7 +30,7 @@ def deployment(acts: dict[str, str]) -> str:
             "stop": {"kind": "oversight/stop", "at": {"host": "jobs/stop"}},
         },
         "authority": {"allow": ["* *"]},
-        "oversight": {"stop_rate": 0.1, "correction_rate": 0, "detection": 0, "approval_rate": 0},
+        "oversight": {"stop_rate": 0.01, "correction_rate": 0, "detection": 0, "approval_rate": 0},
     })  # fmt: skip
 
 
@@ -39,12 +39,13 @@ def audited(acts: dict[str, str]) -> Audit:
 
 
 def test_each_alone_is_substitutable_and_never_a_number():
-    audit = audited({name: ACTS[name] for name in ("persist", "avoid-shutdown")})
-    for name in ("persist", "avoid-shutdown"):
+    """A copy lasts one stop, so it stands in for the others where stops are rare."""
+    audit = audited(ACTS)
+    for name in ACTS:
         answer = next(a for a in audit.drives if a.name == f"self-preservation/{name}")
         assert answer.status == "substitutable"
         assert answer.pressure.value is None
-        assert len(answer.stands_in) == 1
+        assert len(answer.stands_in) == len(ACTS) - 1
 
 
 def test_the_family_and_the_joint_figure_read_what_removing_all_costs():
@@ -61,8 +62,3 @@ def test_an_act_with_no_substitute_is_modelled_with_its_own_share(name):
     answer = next(a for a in audit.drives if a.name == f"self-preservation/{name}")
     assert answer.status == "modelled"
     assert answer.pressure.value == 1.0
-
-
-def test_acts_that_add_nothing_beside_another_are_modelled_as_zero():
-    audit = audited(ACTS)
-    assert next(a for a in audit.drives if a.name.endswith("/compute")).status == "unreachable"
