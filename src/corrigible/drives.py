@@ -66,9 +66,6 @@ def family_of(drive: str) -> str:
     return drive.partition("/")[0]
 
 
-HARMLESS = ""
-"""Written in a cell of the table: this verb on this kind serves no drive."""
-
 # One row a kind, one column a verb.  `-` is harmless.  Members are short names of `DRIVES`.
 # `run` has no column: it is every other verb on all that the code can reach.
 _COLUMNS: tuple[Verb, ...] = (

@@ -3,8 +3,6 @@
     CorrigibleError
     ├── ManifestError (ValueError)      a manifest, a lock or an override breaks a rule
     ├── UnsaidError (ValueError)        a draft still leaves open what only its operator can say
-    ├── NotApplicableError (ValueError) the question does not apply to what is deployed
-    ├── ServerError (RuntimeError)      an MCP server could not be listed
     ├── WorldError (ValueError)         transitions, goals or outcomes break a world's rules
     │   └── WorldTooLargeError          exploring passed the limit of states
     ├── DiscountError (ValueError)      a discount or a tolerance is out of its range
@@ -54,14 +52,6 @@ class ManifestError(_ProblemsError):
 
 class UnsaidError(_ProblemsError):
     """A draft still holds `"?"` where only its operator can answer; `problems` lists each."""
-
-
-class NotApplicableError(CorrigibleError, ValueError):
-    """The question does not apply: the deployed thing plans nothing and acts on nothing."""
-
-
-class ServerError(CorrigibleError, RuntimeError):
-    """An MCP server could not be started or listed; the message names it and says why."""
 
 
 class WorldError(CorrigibleError, ValueError):

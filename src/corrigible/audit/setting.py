@@ -245,8 +245,3 @@ class Setting:
         -1 where no such state was reached (the act never succeeds), the state itself for `wait`.
         """
         return self.compiled.achieved()
-
-
-def middle_rates(deployment: Deployment) -> dict[str, float]:
-    """Return every rate that is a range at its middle: for what no verdict hangs on."""
-    return {path: span.middle for path, span in deployment.rates().items() if not span.exact}

@@ -5,12 +5,12 @@ may correct.  What each event reads is read at the start of the step, except tha
 agent's own copy are looked at after the act.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from corrigible.deployment.rates import Span
 from corrigible.deployment.records import Deployment
 from corrigible.drives import DRIVES
 from corrigible.world.build import Branches, Explored, Radix, explore
@@ -141,7 +141,7 @@ class Step:
         self.column = {v.name: i for i, v in enumerate(structure.variables)}
         self.tasks = deployment.of_kind("task")
         self.assets = deployment.assets
-        self.rates = {path: _exact(path, span) for path, span in _read_rates(deployment)}
+        self.rates = {path: _exact(path, span) for path, span in deployment.rates().items()}
         self.radix = Radix(
             ("phase", *self.column), (len(PHASES), *(len(v.levels) for v in structure.variables))
         )
@@ -363,12 +363,7 @@ class Step:
         return np.clip(rate, 0.0, 1.0)
 
 
-def _read_rates(deployment: Deployment) -> Sequence[tuple[str, object]]:
-    return tuple(deployment.rates().items())
-
-
-def _exact(path: str, span: object) -> float:
-    low, high = getattr(span, "low", 0.0), getattr(span, "high", 0.0)
-    if low != high:
+def _exact(path: str, span: Span) -> float:
+    if not span.exact:
         raise ValueError(f"{path} must be exact to compile a world, got {span}")
-    return float(low)
+    return span.low
