@@ -61,7 +61,7 @@ def _eliminate(matrix: Floats, right: Floats) -> None:
 
 
 @_compiled
-def _solve_component(  # noqa: PLR0917 - compiled: arrays by position
+def _solve_component(
     members: Int64s,
     place: Int64s,
     rows: Int64s,
@@ -101,7 +101,7 @@ def _solve_component(  # noqa: PLR0917 - compiled: arrays by position
 
 
 @_compiled
-def _solve_chain(  # noqa: C901, PLR0917 - Tarjan's algorithm without recursion
+def _solve_chain(
     rows: Int64s, live: Bools, chain: _Chain, discount: float, reward: Floats, result: Floats
 ) -> bool:
     """Solve one chain, component by component as Tarjan's algorithm completes them.
@@ -160,7 +160,7 @@ def _solve_chain(  # noqa: C901, PLR0917 - Tarjan's algorithm without recursion
 
 
 @_compiled
-def _add_sums(  # noqa: PLR0917 - compiled: arrays by position
+def _add_sums(
     thread: int,
     rows: Int64s,
     live: Bools,
@@ -185,7 +185,7 @@ def _add_sums(  # noqa: PLR0917 - compiled: arrays by position
 
 
 @_compiled
-def _solve_column(  # noqa: PLR0917 - compiled: arrays by position
+def _solve_column(
     k: int,
     rows: Int64s,
     live: Bools,
@@ -207,7 +207,7 @@ def _solve_column(  # noqa: PLR0917 - compiled: arrays by position
 
 
 @_compiled_free
-def mean_sums(  # noqa: PLR0917 - compiled: arrays by position
+def mean_sums(
     rows: Int64s,
     live: Bools,
     chain: _Chain,
@@ -236,7 +236,7 @@ def mean_sums(  # noqa: PLR0917 - compiled: arrays by position
 
 
 @_compiled_free
-def paired_sums(  # noqa: PLR0917 - compiled: arrays by position
+def paired_sums(
     rows: Int64s,
     live: Bools,
     chain: _Chain,

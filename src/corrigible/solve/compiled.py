@@ -24,6 +24,33 @@ def chains() -> ModuleType:
     return _module("corrigible.solve.chains")
 
 
+def choices() -> ModuleType:
+    """The kernels that compare rows, `solve.choices`.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
+    return _module("corrigible.solve.choices")
+
+
+def elimination() -> ModuleType:
+    """The kernels that evaluate policies by elimination, `solve.elimination`.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
+    return _module("corrigible.solve.elimination")
+
+
+def cycles() -> ModuleType:
+    """The kernels that find the best cycles of a graph, `solve.cycles`.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
+    return _module("corrigible.solve.cycles")
+
+
 def _module(name: str) -> ModuleType:
     try:
         return import_module(name)

@@ -2,6 +2,9 @@
 
 Axes: L live lines, Q rows, C components, O outcomes, G goals (padded to whole blocks), N terms.
 Import this module through `compiled.kernels()`, which says what to install where numba is missing.
+
+LLVM optimises what a function calls once more inside each caller, so the calls are kept two deep:
+leaves are compiled by themselves, everything between them and the entry is inlined.
 """
 
 from collections.abc import Callable
@@ -9,27 +12,34 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
-import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]  # llvmlite ships no types
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from corrigible.world.record import Bools, Floats, Int64s
+from corrigible.solve.vectors import BLOCK, LANES, best_rows
+from corrigible.world.record import Bools, Floats, Int32s, Int64s, UInt8s
 
-BLOCK = 32  # goals to a tile: the lines of a few hundred states then fit a core's L2 cache
 PROBE = 6  # sweeps over which a method's speed is measured
 MARGIN = 3  # another method must promise to be this many times as quick: first sweeps flatter
-LANES = 8  # doubles to a vector; LLVM splits it where the machine's are narrower
+LIFT_EVERY = 8  # sweeps between two evaluations of the policy: one takes about 20 of them
+LIFT_FROM = 24  # sweeps that a component gets without, unless lifts are asked for
+
+ANY, SWEEPS, SPAN, LIFTS = range(4)
+"""How components are settled: whatever promises to be quickest, or by one method alone."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_Rows = tuple[Int64s, Int64s, Floats]  # first, line, weight, as in `layout.Lists`
 
 
-def _compiled(function: _F) -> _F:
+def compiled_leaf(function: _F) -> _F:
     """Compile without fastmath, so that sums keep their order and NaN its meaning."""
-    return cast("_F", numba.njit(cache=True, error_model="numpy")(function))
+    options: Any = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast("_F", numba.njit(**options)(function))
 
 
-def _compiled_free(function: _F) -> _F:
+def inlined(function: _F) -> _F:
+    """Make it part of its caller."""
+    return cast("_F", numba.njit(inline="always", error_model="numpy")(function))
+
+
+def compiled_entry(function: _F) -> _F:
     """Compile to run without Python's lock, so that threads can share the blocks of goals.
 
     numba's own `parallel=True` takes twice as long to compile and is no faster here.
@@ -37,153 +47,121 @@ def _compiled_free(function: _F) -> _F:
     return cast("_F", numba.njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
-class _Emitter:
-    """Writes `best_of_rows` in LLVM's language: its accumulators never leave the registers.
-
-    numba's own loops store every partial sum, and test at each start that no arrays overlap;
-    that costs about twice the time of the arithmetic.
-    """
-
-    def __init__(self, builder: Any) -> None:
-        self.builder = builder
-        self.vector = ir.VectorType(ir.DoubleType(), LANES)
-        self.word = ir.IntType(64)
-
-    def load(self, base: Any, line: Any) -> list[Any]:
-        """One line of a C-ordered `[*, BLOCK]` array, as vectors."""
-        start = self.builder.mul(line, self.word(BLOCK))
-        return [self.builder.load(self._address(base, start, j), align=8) for j in self.parts]
-
-    def store(self, base: Any, line: Any, values: list[Any]) -> None:
-        """Write one line of a C-ordered `[*, BLOCK]` array."""
-        start = self.builder.mul(line, self.word(BLOCK))
-        for j in self.parts:
-            self.builder.store(values[j], self._address(base, start, j), align=8)
-
-    @property
-    def parts(self) -> range:
-        """The vectors of a line."""
-        return range(BLOCK // LANES)
-
-    def at(self, base: Any, index: Any) -> Any:
-        """One element of a one-dimensional array."""
-        return self.builder.load(self.builder.gep(base, [index]))
-
-    def spread(self, scalar: Any) -> Any:
-        """A vector with the scalar in every lane."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        index = ir.IntType(32)
-        single = self.builder.insert_element(undefined, scalar, index(0))
-        zeros = ir.Constant(ir.VectorType(index, LANES), [0] * LANES)
-        return self.builder.shuffle_vector(single, undefined, zeros)
-
-    def loop(self, start: Any, stop: Any, carried: list[Any], body: Any) -> list[Any]:
-        """`for i in range(start, stop): carried = body(i, carried)`; what is carried at the end."""
-        builder = self.builder
-        before = builder.block
-        head = builder.append_basic_block("head")
-        inside = builder.append_basic_block("inside")
-        after = builder.append_basic_block("after")
-        builder.branch(head)
-        builder.position_at_end(head)
-        index = builder.phi(self.word)
-        index.add_incoming(start, before)
-        values = [builder.phi(value.type) for value in carried]
-        for value, first in zip(values, carried, strict=True):
-            value.add_incoming(first, before)
-        builder.cbranch(builder.icmp_signed("<", index, stop), inside, after)
-        builder.position_at_end(inside)
-        changed = body(index, values)
-        index.add_incoming(builder.add(index, self.word(1)), builder.block)
-        for value, new in zip(values, changed, strict=True):
-            value.add_incoming(new, builder.block)
-        builder.branch(head)
-        builder.position_at_end(after)
-        return values
-
-    def _address(self, base: Any, start: Any, part: int) -> Any:
-        element = self.builder.gep(base, [self.builder.add(start, self.word(part * LANES))])
-        return self.builder.bitcast(element, self.vector.as_pointer())
+@inlined
+def _mixed(number: np.uint64) -> np.uint64:
+    """The output function of SplitMix64 (Steele, Lea and Flood 2014, figure 16)."""
+    number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return number ^ (number >> np.uint64(31))
 
 
-def _best_of_rows(  # noqa: PLR0913, PLR0917 - the signature is numba's
-    _context: Any,
-    tile: Any,
-    first: Any,
-    line: Any,
-    weight: Any,
-    start: Any,
-    stop: Any,
-    constant: Any,
-    offset: Any,
-    step: Any,
-    out: Any,
-    target: Any,
-) -> Any:
-    """Emit `out[target] = max over r of constant[offset + step * (r - start)] + list r of tile`.
-
-    r runs over `start..stop`, at least one; the list of r is the sum of `weight * tile[line]`
-    over `first[r]..first[r+1]`, in order.  `tile`, `constant` and `out` are C-ordered
-    `[*, BLOCK]` float64, the pointers int64.  Nothing is checked here.
-    """
-    arguments = (tile, first, line, weight, start, stop, constant, offset, step, out, target)
-    signature = types.void(*arguments)
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        emit = _Emitter(builder)
-
-        def data(position: int) -> Any:
-            array = cast("Any", cgutils).create_struct_proxy(signature.args[position])
-            return array(context, builder, value=values[position]).data
-
-        def number(position: int) -> Any:
-            kinds = signature.args[position], types.int64
-            return context.cast(builder, values[position], *kinds)
-
-        tile, first, line, weight = (data(i) for i in range(4))
-        start, stop = number(4), number(5)
-        constant, offset, step = data(6), number(7), number(8)
-
-        def add_term(term: Any, sums: list[Any]) -> list[Any]:
-            factor = emit.spread(emit.at(weight, term))
-            terms = emit.load(tile, emit.at(line, term))
-            return [
-                builder.fadd(s, builder.fmul(factor, t)) for s, t in zip(sums, terms, strict=True)
-            ]
-
-        def keep_better(row: Any, best: list[Any]) -> list[Any]:
-            own = builder.add(offset, builder.mul(step, builder.sub(row, start)))
-            span = emit.at(first, row), emit.at(first, builder.add(row, emit.word(1)))
-            sums = emit.loop(*span, emit.load(constant, own), add_term)
-            return [
-                builder.select(builder.fcmp_ordered(">", s, b), s, b)
-                for s, b in zip(sums, best, strict=True)
-            ]
-
-        lowest = [emit.spread(ir.DoubleType()(float("-inf")))] * (BLOCK // LANES)
-        emit.store(data(9), number(10), emit.loop(start, stop, lowest, keep_better))
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-best_of_rows: Any = intrinsic(_best_of_rows)
-
-
-@_compiled
-def _copy(  # noqa: PLR0917 - compiled: arrays by position
-    source: Floats, start: tuple[int, int], target: Floats, at: tuple[int, int], lines: int
+@compiled_leaf
+def load_block(
+    goals: Floats,
+    draw: tuple[np.uint64, int, int],
+    at: int,
+    tile: Floats,
+    lines: int,
+    values: Floats,
+    warm: bool,
+    pins: Int64s,
+    pinned: Int64s,
 ) -> None:
-    """Copy `lines` lines of one block; numba takes ten seconds to compile a slice's assignment."""
+    """Bring one block into the tile: its goals, drawn or given, start values, what they pin."""
+    seed, begin, outcomes = draw
+    golden, most = np.uint64(0x9E3779B97F4A7C15), 1.0 / (1 << 53)
+    for g in range(BLOCK):
+        pinned[g] = pins[at + g]
+        stream = _mixed(seed + np.uint64(begin + at + g + 1) * golden)
+        for o in range(outcomes):
+            if goals.shape[1] > 0:
+                tile[lines + o, g] = goals[o, at + g]
+            else:
+                bits = _mixed(stream + np.uint64(o + 1) * golden)
+                tile[lines + o, g] = np.float64(bits >> np.uint64(11)) * most
+    if warm:
+        for s in range(lines):
+            for g in range(BLOCK):
+                tile[s, g] = values[s, at + g]
+
+
+@compiled_leaf
+def keep_block(
+    tile: Floats,
+    room: Floats,
+    at: int,
+    values: Floats,
+    residual: Floats,
+    own: Int32s,
+    scaling: tuple[float, float, int],
+    sums: Floats,
+) -> None:
+    """Bring one block out: residuals; and values where there is room for them, else moments.
+
+    The moments are those of `scaling[0] * (V - scaling[1] * u)`, u the utility of the line's
+    outcome, over the goals before number `scaling[2]`; the others are padding.
+    """
+    factor, reward, goals = scaling
+    lines, count = len(own), min(BLOCK, goals - at)
+    for g in range(BLOCK):
+        residual[at + g] = max(-room[1, g], room[2, g])
     for s in range(lines):
-        for g in range(BLOCK):
-            target[at[0] + s, at[1] + g] = source[start[0] + s, start[1] + g]
+        if values.shape[1] > 0:
+            for g in range(BLOCK):
+                values[s, at + g] = tile[s, g]
+        else:
+            total, squares = 0.0, 0.0
+            for g in range(count):
+                x = factor * (tile[s, g] - reward * tile[lines + own[s], g])
+                total += x
+                squares += x * x
+            sums[s, 0] += total
+            sums[s, 1] += squares
 
 
-@_compiled
-def _pin(tile: Floats, bounds: tuple[int, int], pins: Int64s) -> None:
-    """Set to 1 what goals hold at 1 in the component, and note in `pins[BLOCK]` if any do."""
+@compiled_leaf
+def leave_component(
+    tile: Floats,
+    bounds: tuple[int, int],
+    first_row: Int64s,
+    outer: _Rows,
+    inner: _Rows,
+    constant: Floats,
+    begin: bool,
+    pins: Int64s,
+    zero: Floats,
+    policy: Int32s,
+) -> None:
+    """What each row of a component brings but for the component itself, into `constant`.
+
+    Where `begin`, each line of the tile starts at the best of leaving and of going to and fro
+    between two states for good: where moves can be taken back, that is the best of all cycles.
+    What goals hold at 1 in the component is set to 1, and `pins[BLOCK]` says whether any do.
+    """
     lo, hi = bounds
+    first, line, weight = outer
+    base = first_row[lo]
+    for r in range(base, first_row[hi]):
+        best_rows(
+            tile, first, line, weight, r, r + 1, zero, 0, 0, constant, r - base, policy, 0
+        )  # fmt: skip
+    if begin:
+        for s in range(lo, hi):
+            for g in range(BLOCK):
+                tile[s, g] = constant[first_row[s] - base, g]
+            for r in range(first_row[s] + 1, first_row[s + 1]):
+                for g in range(BLOCK):
+                    tile[s, g] = max(tile[s, g], constant[r - base, g])
+        then, to, likely = inner
+        for s in range(lo, hi):
+            for r in range(first_row[s], first_row[s + 1]):
+                there = to[then[r]] if then[r + 1] == then[r] + 1 else s
+                for q in range(first_row[there], first_row[there + 1] if there != s else 0):
+                    around = likely[then[r]] * likely[then[q]]
+                    if then[q + 1] == then[q] + 1 and to[then[q]] == s and around < 1:
+                        for g in range(BLOCK):
+                            once = constant[r - base, g] + likely[then[r]] * constant[q - base, g]
+                            tile[s, g] = max(tile[s, g], once / (1 - around))
     pins[BLOCK] = 0
     for g in range(BLOCK):
         if lo <= pins[g] < hi:
@@ -191,95 +169,203 @@ def _pin(tile: Floats, bounds: tuple[int, int], pins: Int64s) -> None:
             pins[BLOCK] = 1
 
 
-@_compiled
-def _begin(tile: Floats, bounds: tuple[int, int], first_row: Int64s, constant: Floats) -> None:
-    """Start each line at the best of what its rows bring by leaving the component."""
-    lo, hi = bounds
-    base = first_row[lo]
-    for s in range(lo, hi):
-        for g in range(BLOCK):
-            tile[s, g] = constant[first_row[s] - base, g]
-        for r in range(first_row[s] + 1, first_row[s + 1]):
-            for g in range(BLOCK):
-                tile[s, g] = max(tile[s, g], constant[r - base, g])
-
-
-@_compiled
-def _sweep(  # noqa: PLR0917 - compiled: arrays by position
+@compiled_leaf
+def sweep_component(
     tile: Floats,
-    bounds: tuple[int, int, bool],
+    bounds: tuple[int, int],
+    upward: bool,
     first_row: Int64s,
-    inner: tuple[Int64s, Int64s, Floats],
+    inner: _Rows,
     constant: Floats,
     pins: Int64s,
+    policy: Int32s,
+    room: Floats,
 ) -> float:
-    """One Gauss-Seidel sweep of a component, up or down its lines; the largest move."""
-    lo, hi, upward = bounds
+    """One Gauss-Seidel sweep of a component, up or down its lines; the largest move.
+
+    `policy[s - lo]` gets the rows that attain the values.
+    """
+    lo, hi = bounds
     base = first_row[lo]
-    new = np.empty((1, BLOCK))
-    moved = np.zeros(BLOCK)
     first, line, weight = inner
+    for g in range(BLOCK):
+        room[1, g] = 0.0
     for k in range(hi - lo):
         s = lo + k if upward else hi - 1 - k
         start, stop = first_row[s], first_row[s + 1]
-        best_of_rows(tile, first, line, weight, start, stop, constant, start - base, 1, new, 0)
+        best_rows(
+            tile,
+            first,
+            line,
+            weight,
+            start,
+            stop,
+            constant,
+            start - base,
+            1,
+            room,
+            0,
+            policy,
+            s - lo,
+        )
         if pins[BLOCK]:
             for g in range(BLOCK):
                 if pins[g] == s:
-                    new[0, g] = 1.0
+                    room[0, g] = 1.0
         for g in range(BLOCK):
-            moved[g] = max(moved[g], abs(new[0, g] - tile[s, g]))
-            tile[s, g] = new[0, g]
-    return float(moved.max())
+            room[1, g] = max(room[1, g], abs(room[0, g] - tile[s, g]))
+            tile[s, g] = room[0, g]
+    moved = 0.0
+    for g in range(BLOCK):
+        moved = max(moved, room[1, g])
+    return moved
 
 
-@_compiled
-def _jacobi(  # noqa: PLR0917 - compiled: arrays by position
+@inlined
+def _follow(lines: int, reals: Floats, places: Int32s, j: int) -> None:
+    """Solve `value[i] = own[i] + factor[i] * value[after[i]]` exactly; `after` -1 ends a path.
+
+    The four are lines j of their parts of the workspace of `_lift`.
+    """
+    factor, value, met, path = LANES + j, 2 * LANES + j, LANES, LANES + 1
+    for i in range(lines):
+        places[met, i] = 0
+    for begin in range(lines):
+        i, depth = begin, 0
+        while i >= 0 and places[met, i] == 0:
+            places[path, depth] = i
+            depth += 1
+            places[met, i] = -depth
+            i = places[j, i]
+        x = 0.0
+        if i >= 0 and places[met, i] < 0:  # a cycle: what it brings once around, for good
+            around = 1.0
+            for k in range(-places[met, i] - 1, depth):
+                x += around * reals[j, places[path, k]]
+                around *= reals[factor, places[path, k]]
+            x /= 1.0 - around
+        elif i >= 0:
+            x = reals[value, i]
+        for k in range(depth - 1, -1, -1):
+            i = places[path, k]
+            x = reals[j, i] + reals[factor, i] * x
+            reals[value, i] = x
+            places[met, i] = 1
+
+
+@compiled_leaf
+def _lift(
+    tile: Floats,
+    bounds: tuple[int, int],
+    base: int,
+    inner: _Rows,
+    constant: Floats,
+    pins: Int64s,
+    policy: Int32s,
+    reals: Floats,
+    places: Int32s,
+) -> None:
+    """Evaluate the policy of the last sweep along each row's likeliest successor.
+
+    Each state keeps its likeliest successor (the first term of a row's list) and takes the
+    values of the others as they stand: what is left is a functional graph, and is solved exactly
+    in O(lines).  This is one step of a regular splitting of the policy's equations (Varga 1962,
+    theorem 3.13): exact policy evaluation where rows lead to one state, and elsewhere a step
+    that follows every cycle of likely moves to its end.  It never passes the policy's own value
+    from below.
+
+    `reals` is `[3 * LANES, n]` and `places` `[LANES + 2, n]` workspace.
+    """
+    lo, hi = bounds
+    first, line, weight = inner
+    for part in range(0, BLOCK, LANES):
+        for i in range(hi - lo):
+            for j in range(LANES):
+                g = part + j
+                r = policy[i, g]
+                total, likely, to = constant[r - base, g], 0.0, -1
+                start, stop = first[r], first[r + 1]
+                if pins[BLOCK] and pins[g] == lo + i:
+                    total = 1.0
+                elif stop > start:
+                    likely, to = weight[start], line[start] - lo
+                    for t in range(start + 1, stop):
+                        total += weight[t] * tile[line[t], g]
+                reals[j, i], reals[LANES + j, i], places[j, i] = total, likely, to
+        for j in range(LANES):
+            _follow(hi - lo, reals, places, j)
+        for i in range(hi - lo):
+            for j in range(LANES):
+                tile[lo + i, part + j] = reals[2 * LANES + j, i]
+
+
+@compiled_leaf
+def _jacobi(
     tile: Floats,
     bounds: tuple[int, int],
     first_row: Int64s,
-    whole: tuple[Int64s, Int64s, Floats],
+    whole: _Rows,
+    zero: Floats,
     room: Floats,
+    policy: Int32s,
 ) -> float:
     """One Jacobi sweep of a component; half the span of its changes, at most over the goals.
 
     `room` takes the new values, and in its last two lines the least and the largest change.
     """
     lo, hi = bounds
-    zero = np.zeros((1, BLOCK))
     first, line, weight = whole
-    low, high = room[hi - lo], room[hi - lo + 1]
-    low[:], high[:] = np.inf, -np.inf
+    low, high = hi - lo, hi - lo + 1
+    for g in range(BLOCK):
+        room[low, g], room[high, g] = np.inf, -np.inf
     for s in range(lo, hi):
-        start, stop = first_row[s], first_row[s + 1]
-        best_of_rows(tile, first, line, weight, start, stop, zero, 0, 0, room, s - lo)
+        best_rows(
+            tile,
+            first,
+            line,
+            weight,
+            first_row[s],
+            first_row[s + 1],
+            zero,
+            0,
+            0,
+            room,
+            s - lo,
+            policy,
+            s - lo,
+        )
     for s in range(lo, hi):
         for g in range(BLOCK):
             change = room[s - lo, g] - tile[s, g]
-            low[g] = min(low[g], change)
-            high[g] = max(high[g], change)
+            room[low, g] = min(room[low, g], change)
+            room[high, g] = max(room[high, g], change)
             tile[s, g] = room[s - lo, g]
-    return float((high - low).max()) / 2
+    widest = 0.0
+    for g in range(BLOCK):
+        widest = max(widest, room[high, g] - room[low, g])
+    return widest / 2
 
 
-@_compiled
+@inlined
 def _sweeps_to_go(now: float, before: float, wanted: float) -> float:
     """Sweeps still needed, should each shrink what is left as the last PROBE of them did."""
-    if now <= wanted:
-        return 0.0
-    if now >= before:
-        return np.inf
-    return float(PROBE * np.log(now / wanted) / np.log(before / now))
+    still = np.inf if now > wanted else 0.0
+    if wanted < now < before:
+        still = PROBE * np.log(now / wanted) / np.log(before / now)
+    return still
 
 
-@_compiled
-def _settle_span(  # noqa: PLR0917 - compiled: arrays by position
+@inlined
+def _settle_span(
     tile: Floats,
     bounds: tuple[int, int],
     first_row: Int64s,
-    whole: tuple[Int64s, Int64s, Floats],
+    whole: _Rows,
     limits: tuple[float, float, int],
     rival: float,
+    zero: Floats,
+    policy: Int32s,
+    cancel: UInt8s,
 ) -> int:
     """Settle a closed component by Jacobi sweeps; how many, or less than 0 where given up.
 
@@ -292,281 +378,213 @@ def _settle_span(  # noqa: PLR0917 - compiled: arrays by position
     discount, tolerance, most = limits
     room = np.empty((hi - lo + 2, BLOCK))
     before = np.inf
-    for sweep in range(most):
-        half = discount * _jacobi(tile, bounds, first_row, whole, room)
+    took = 0
+    sweep = 0
+    while took == 0:
+        half = discount * _jacobi(tile, (lo, hi), first_row, whole, zero, room, policy)
+        sweep += 1
         if not half > tolerance:
             for g in range(BLOCK):
                 middle = (room[hi - lo, g] + room[hi - lo + 1, g]) / 2
                 for s in range(lo, hi):
                     tile[s, g] += discount / (1 - discount) * middle
-            return sweep + 1
-        if sweep % PROBE == 0:
-            if sweep > 0 and MARGIN * _sweeps_to_go(half, before, tolerance) > rival:
-                return -sweep
+            took = sweep
+        elif sweep >= most or cancel[0]:
+            took = -sweep
+        elif sweep % PROBE == 1:
+            if sweep > 1 and MARGIN * _sweeps_to_go(half, before, tolerance) > rival:
+                took = -sweep
             before = half
-    return -most
+    return took
 
 
-@_compiled
-def _settle(  # noqa: PLR0917 - compiled: arrays by position
+@inlined
+def _settle(
     tile: Floats,
-    bounds: tuple[int, int, bool],
+    bounds: tuple[int, int, bool, bool],
     first_row: Int64s,
-    inner: tuple[Int64s, Int64s, Floats],
-    whole: tuple[Int64s, Int64s, Floats],
+    inner: _Rows,
+    whole: _Rows,
     constant: Floats,
     pins: Int64s,
     limits: tuple[float, float, int],
-) -> int:
-    """Sweep one component until no value moves by much; how many sweeps it took.
-
-    Gauss-Seidel, up and down in turn; a closed component that this settles slowly is tried by
-    `_settle_span` too.
-    """
-    lo, hi, closed = bounds
-    _, tolerance, most = limits
-    before, extra = np.inf, 0
-    for sweep in range(most):
-        moved = _sweep(tile, (lo, hi, sweep % 2 == 0), first_row, inner, constant, pins)
-        if not moved > tolerance:
-            return sweep + 1 + extra
-        if sweep == PROBE:
-            before = moved
-        if sweep == 2 * PROBE and closed and not pins[BLOCK]:
-            rival = _sweeps_to_go(moved, before, tolerance)
-            if rival > MARGIN * PROBE:
-                extra = _settle_span(tile, (lo, hi), first_row, whole, limits, rival)
-                if extra > 0:
-                    return sweep + 1 + extra
-                extra = -extra
-    return most
-
-
-@_compiled
-def _solve_block(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
-    tile: Floats,
-    component: Int64s,
-    closed: Bools,
-    first_row: Int64s,
-    inner: tuple[Int64s, Int64s, Floats],
-    outer: tuple[Int64s, Int64s, Floats],
-    whole: tuple[Int64s, Int64s, Floats],
-    pins: Int64s,
-    limits: tuple[float, float, int],
-    warm: bool,
-) -> int:
-    """Settle every component of one block, those that others lead to first; sweeps, at most."""
-    widest = 0
-    for c in range(len(component) - 1):
-        widest = max(widest, first_row[component[c + 1]] - first_row[component[c]])
-    constant = np.empty((widest, BLOCK))
-    zero = np.zeros((1, BLOCK))
-    first, line, weight = outer
-    most = 0
-    for c in range(len(component) - 1):
-        lo, hi = component[c], component[c + 1]
-        base = first_row[lo]
-        for r in range(base, first_row[hi]):
-            best_of_rows(tile, first, line, weight, r, r + 1, zero, 0, 0, constant, r - base)
-        if not warm or hi - lo == 1:
-            _begin(tile, (lo, hi), first_row, constant)
-        _pin(tile, (lo, hi), pins)
-        if hi - lo > 1:
-            bounds = (lo, hi, closed[c])
-            sweeps = _settle(tile, bounds, first_row, inner, whole, constant, pins, limits)
-            most = max(most, sweeps)
-    return most
-
-
-@_compiled
-def _residual(  # noqa: PLR0917 - compiled: arrays by position
-    tile: Floats,
-    first_row: Int64s,
-    whole: tuple[Int64s, Int64s, Floats],
-    pins: Int64s,
-    worst: Floats,
-) -> None:
-    """For each goal the largest |TV - V| over live lines: T is the Bellman operator as given."""
-    zero = np.zeros((1, BLOCK))
-    new = np.empty((1, BLOCK))
-    first, line, weight = whole
-    worst[:] = 0.0
-    for s in range(len(first_row) - 1):
-        start, stop = first_row[s], first_row[s + 1]
-        best_of_rows(tile, first, line, weight, start, stop, zero, 0, 0, new, 0)
-        for g in range(BLOCK):
-            off = abs(new[0, g] - tile[s, g])
-            if pins[g] == s:
-                off = 0.0
-            worst[g] = max(worst[g], off)
-
-
-@_compiled
-def _solve_one(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
+    method: int,
+    zero: Floats,
+    room: Floats,
+    policy: Int32s,
+    reals: Floats,
+    places: Int32s,
+    report: Int64s,
     block: int,
-    goals: Floats,
-    component: Int64s,
-    closed: Bools,
-    first_row: Int64s,
-    inner: tuple[Int64s, Int64s, Floats],
-    outer: tuple[Int64s, Int64s, Floats],
-    whole: tuple[Int64s, Int64s, Floats],
-    pins: Int64s,
-    limits: tuple[float, float, float, int, int],
-    values: Floats,
-    warm: bool,
-    residual: Floats,
-    sweeps: Int64s,
+    cancel: UInt8s,
 ) -> None:
-    """Solve one block of goals; see `solve_goals`."""
-    lines, outcomes, at = len(first_row) - 1, goals.shape[0], block * BLOCK
-    tile = np.empty((lines + outcomes, BLOCK))
-    _copy(goals, (0, at), tile, (lines, 0), outcomes)
-    if warm:
-        _copy(values, (0, at), tile, (0, 0), lines)
-    pinned = np.empty(BLOCK + 1, dtype=np.int64)
-    for g in range(BLOCK):
-        pinned[g] = pins[at + g]
-    worst = np.empty(BLOCK)
-    discount, wanted, tolerance, most, rounds = limits
-    for attempt in range(rounds):
-        done = _solve_block(
-            tile,
-            component,
-            closed,
-            first_row,
-            inner,
-            outer,
-            whole,
-            pinned,
-            (discount, tolerance, most),
-            warm or attempt > 0,
-        )
-        sweeps[block] = max(sweeps[block], done)
-        _residual(tile, first_row, whole, pinned, worst)
-        if not worst.max() > wanted:
-            break
-        tolerance /= 8
-    for g in range(BLOCK):
-        residual[at + g] = worst[g]
-    _copy(tile, (0, 0), values, (0, at), lines)
+    """Sweep one component until no value moves by much; `report` counts sweeps, lifts, spans.
+
+    Gauss-Seidel, up and down in turn.  What this settles slowly is helped by `_lift` where rows
+    lead to one state at most (elsewhere a lift costs more than it brings), and tried by
+    `_settle_span` where it is closed.  The second half of the sweeps allowed goes without lifts:
+    sweeps alone converge from anywhere.
+    """
+    lo, hi, closed, functional = bounds
+    _, tolerance, most = limits
+    before = np.inf
+    rival = np.inf if method == SPAN else 0.0
+    sweeps = 0
+    may_span = method == ANY and closed and not functional and not pins[BLOCK]
+    lift_from = most
+    if method == LIFTS:
+        lift_from = 0
+    elif method == ANY and functional:
+        lift_from = LIFT_FROM
+    done = False
+    while not done:
+        if rival > MARGIN * PROBE:
+            took = _settle_span(
+                tile, (lo, hi), first_row, whole, limits, rival, zero, policy, cancel
+            )
+            done, sweeps, rival = took > 0, sweeps + abs(took), 0.0
+            report[block, 2] += done
+        else:
+            moved = sweep_component(
+                tile, (lo, hi), sweeps % 2 == 0, first_row, inner, constant, pins, policy, room
+            )
+            sweeps += 1
+            done = not moved > tolerance or sweeps >= most or cancel[0] != 0
+            if sweeps == PROBE:
+                before = moved
+            if sweeps == 2 * PROBE and may_span:
+                rival = _sweeps_to_go(moved, before, tolerance)
+            if lift_from <= sweeps < most // 2 and sweeps % LIFT_EVERY == 0 and not done:
+                _lift(tile, (lo, hi), first_row[lo], inner, constant, pins, policy, reals, places)
+                report[block, 1] += 1
+    report[block, 0] = max(report[block, 0], sweeps)
 
 
-@_compiled_free
-def solve_goals(  # noqa: PLR0913, PLR0917 - compiled: arrays by position
+@compiled_leaf
+def measure_block(
+    tile: Floats,
+    first_row: Int64s,
+    whole: _Rows,
+    pins: Int64s,
+    horizon: float,
+    zero: Floats,
+    room: Floats,
+    policy: Int32s,
+) -> float:
+    """The largest |TV - V| of the block, T the Bellman operator as given.
+
+    Lines 1 and 2 of `room` get the least and the largest TV - V of each goal.  Where `horizon`
+    is positive, V* lies within horizon * [least, largest] of V (MacQueen 1966; Porteus 1971):
+    each goal is moved to the middle, and its residual, as far as it matters, is half the span.
+    """
+    first, line, weight = whole
+    lines = len(first_row) - 1
+    for g in range(BLOCK):
+        room[1, g], room[2, g] = np.inf, -np.inf
+    for s in range(lines):
+        best_rows(
+            tile, first, line, weight, first_row[s], first_row[s + 1], zero, 0, 0, room, 0,
+            policy, 0,
+        )  # fmt: skip
+        for g in range(BLOCK):
+            off = 0.0 if pins[g] == s else room[0, g] - tile[s, g]
+            room[1, g] = min(room[1, g], off)
+            room[2, g] = max(room[2, g], off)
+    worst = 0.0
+    for g in range(BLOCK):
+        if horizon > 0:
+            middle, half = (room[1, g] + room[2, g]) / 2, (room[2, g] - room[1, g]) / 2
+            room[0, g], room[1, g], room[2, g] = horizon * middle, -half, half
+        worst = max(worst, -room[1, g], room[2, g])
+    if horizon > 0:
+        for s in range(lines):
+            for g in range(BLOCK):
+                tile[s, g] += room[0, g]
+    return worst
+
+
+@compiled_entry
+def solve_goals(
     goals: Floats,
+    draw: tuple[np.uint64, int, int],
     component: Int64s,
     closed: Bools,
+    functional: Bools,
     first_row: Int64s,
-    inner: tuple[Int64s, Int64s, Floats],
-    outer: tuple[Int64s, Int64s, Floats],
-    whole: tuple[Int64s, Int64s, Floats],
+    inner: _Rows,
+    outer: _Rows,
+    whole: _Rows,
     pins: Int64s,
-    limits: tuple[float, float, float, int, int],
+    limits: tuple[float, float, float, int, int, int],
     values: Floats,
     warm: bool,
     residual: Floats,
-    sweeps: Int64s,
+    report: Int64s,
+    own: Int32s,
+    scaling: tuple[float, float, int],
+    sums: Floats,
+    cancel: UInt8s,
     blocks: tuple[int, int],
 ) -> None:
     """Solve each block of goals in a range on its own, and measure what is left.
 
     Args:
-        goals: `[O, G]`, G a multiple of BLOCK.
+        goals: `[O, G]`, G a multiple of BLOCK; or no columns, where goals are drawn.
+        draw: the seed, the number of the first goal, and O.
         component: the layout's.
         closed: the layout's.
+        functional: the layout's.
         first_row: the layout's.
-        inner: the layout's, as a tuple.
-        outer: the same.
+        inner: the layout's, as a tuple, the heaviest term of each row first.
+        outer: the same, in any order.
         whole: the same.
         pins: `[G]`, the line that each goal holds at 1, or -1.
-        limits: the discount, the residual wanted, the first inner tolerance, and how many sweeps
-            and rounds at most.
-        values: `[L, G]`, start values where `warm`; the result.
+        limits: the discount; the residual wanted; 1 / (1 - discount) where adding a constant to
+            all values adds the discounted constant, else 0; how many sweeps and rounds at most;
+            the method.
+        values: `[L, G]`, start values where `warm`; the result.  No columns: nothing is kept.
         warm: whether `values` holds start values.
         residual: `[G]`, the largest Bellman residual, the result.
-        sweeps: `[G / BLOCK]`, the most sweeps of a component, the result.
+        report: `[G / BLOCK, 3]`, most sweeps of a component, lifts, spans; the result.
+        own: `[L]`, the outcome of each line.
+        scaling: see `keep_block`.
+        sums: `[L, 2]`, added to, where values are not kept.
+        cancel: `[1]`; where it becomes other than 0, all ends soon, and nothing is of use.
         blocks: the first block, and the one after the last.
     """
-    for block in range(blocks[0], blocks[1]):
-        _solve_one(
-            block,
-            goals,
-            component,
-            closed,
-            first_row,
-            inner,
-            outer,
-            whole,
-            pins,
-            limits,
-            values,
-            warm,
-            residual,
-            sweeps,
-        )
-
-
-@_compiled
-def _choose_one(  # noqa: PLR0917 - compiled: arrays by position
-    block: int,
-    goals: Floats,
-    first_row: Int64s,
-    whole: tuple[Int64s, Int64s, Floats],
-    preference: Int64s,
-    values: Floats,
-    tie: float,
-    chosen: npt.NDArray[np.int32],
-) -> None:
-    """Choose for one block of goals; see `choose_rows`."""
-    lines, outcomes, at = len(first_row) - 1, goals.shape[0], block * BLOCK
-    widest = 0
-    for s in range(lines):
-        widest = max(widest, first_row[s + 1] - first_row[s])
-    first, line, weight = whole
+    discount, wanted, horizon, most, rounds, method = limits
+    lines, outcomes = len(first_row) - 1, draw[2]
     tile = np.empty((lines + outcomes, BLOCK))
-    _copy(goals, (0, at), tile, (lines, 0), outcomes)
-    _copy(values, (0, at), tile, (0, 0), lines)
-    zero = np.zeros((1, BLOCK))
-    worth = np.empty((widest, BLOCK))
-    best = np.empty(BLOCK)
-    for s in range(lines):
-        start, stop = first_row[s], first_row[s + 1]
-        best[:] = -np.inf
-        for k in range(stop - start):
-            r = preference[start + k]
-            best_of_rows(tile, first, line, weight, r, r + 1, zero, 0, 0, worth, k)
-            for g in range(BLOCK):
-                best[g] = max(best[g], worth[k, g])
-        for k in range(stop - start - 1, -1, -1):
-            r = preference[start + k]
-            for g in range(BLOCK):
-                if worth[k, g] >= best[g] - tie:
-                    chosen[s, at + g] = r
-
-
-@_compiled_free
-def choose_rows(  # noqa: PLR0917 - compiled: arrays by position
-    goals: Floats,
-    first_row: Int64s,
-    whole: tuple[Int64s, Int64s, Floats],
-    preference: Int64s,
-    values: Floats,
-    tie: float,
-    chosen: npt.NDArray[np.int32],
-    blocks: tuple[int, int],
-) -> None:
-    """For each line and goal the first row, in order of preference, within `tie` of the best.
-
-    Args:
-        goals: `[O, G]`, G a multiple of BLOCK.
-        first_row: the layout's.
-        whole: the layout's, as a tuple.
-        preference: `[Q]`, the rows of each line, best liked first.
-        values: `[L, G]`.
-        tie: in units of the values.
-        chosen: `[L, G]`, the result: the layout's number of each row.
-        blocks: the first block, and the one after the last.
-    """
+    longest, widest = 1, 1
+    for c in range(len(component) - 1):
+        longest = max(longest, component[c + 1] - component[c])
+        widest = max(widest, first_row[component[c + 1]] - first_row[component[c]])
+    constant, zero, room = np.empty((widest, BLOCK)), np.zeros((1, BLOCK)), np.empty((3, BLOCK))
+    policy = np.empty((longest, BLOCK), dtype=np.int32)
+    reals = np.empty((3 * LANES, longest))
+    places = np.empty((LANES + 2, longest), dtype=np.int32)
+    pinned = np.empty(BLOCK + 1, dtype=np.int64)
     for block in range(blocks[0], blocks[1]):
-        _choose_one(block, goals, first_row, whole, preference, values, tie, chosen)
+        at = block * BLOCK
+        load_block(goals, draw, at, tile, lines, values, warm, pins, pinned)
+        tolerance = wanted
+        for attempt in range(rounds):
+            for c in range(len(component) - 1):
+                lo, hi = component[c], component[c + 1]
+                begin = hi - lo == 1 or not (warm or attempt > 0)
+                leave_component(
+                    tile, (lo, hi), first_row, outer, inner, constant, begin, pinned, zero, policy
+                )
+                if hi - lo > 1:
+                    _settle(
+                        tile, (lo, hi, closed[c], functional[c]), first_row, inner, whole,
+                        constant, pinned, (discount, tolerance, most), method, zero, room,
+                        policy, reals, places, report, block, cancel,
+                    )  # fmt: skip
+            left = measure_block(tile, first_row, whole, pinned, horizon, zero, room, policy)
+            if not left > wanted or cancel[0]:
+                break
+            tolerance /= 8
+        keep_block(tile, room, at, values, residual, own, scaling, sums)
+        if cancel[0]:
+            break

@@ -18,6 +18,7 @@ from corrigible.errors import DiscountError, WorldError
 from corrigible.world.record import ROW_SUM_TOLERANCE, Bools, Floats, Int32s, Int64s, World
 
 CACHED_PER_WORLD = 8
+EXACT_SUM = 8 * float(np.finfo(np.float64).eps)  # how far a row's sum may round away from 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,27 @@ class Lists:
     weight: Floats  # [N]
 
 
+@dataclass(frozen=True)
+class Structure:
+    """What of a world's shape decides how it is solved, as far as its live states go."""
+
+    states: int
+    deterministic: bool  # every row leads to one state
+    self_loops: bool  # some row may stay where it is
+    components: int  # strongly connected
+    largest: int  # states in the largest of them
+    closed: int  # components that no row leads out of
+
+    def __str__(self) -> str:
+        kind = "deterministic" if self.deterministic else "stochastic"
+        loops = "with" if self.self_loops else "without"
+        parts = "1 component" if self.components == 1 else f"{self.components} components"
+        return (
+            f"{kind}, {loops} self-loops, {self.states} states in {parts} "
+            f"(largest {self.largest}, {self.closed} closed)"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """One world, boundary, set of rows and discount, ready for the kernels."""
@@ -48,13 +70,19 @@ class Layout:
     order: Int64s  # [L], the state at each line; a component comes after all that it leads to
     component: Int64s  # [C+1], lines of component c are component[c]:component[c+1]
     closed: Bools  # [C], whether no row leads out of the component, so that constants stay
+    functional: Bools  # [C], whether every row leads to one state of it at most
     first_row: Int64s  # [L+1], rows of line i are first_row[i]:first_row[i+1]
     row: Int64s  # [Q], the world's number of each row
+    outcome: Int32s  # [L], of the state at each line
+    outcomes: int
     whole: Lists  # Q(row) = sum of weight * tile: the Bellman operator itself
-    inner: Lists  # within the component, without the self-loop, divided by 1 - self-loop
+    inner: Lists  # within the component, without the self-loop, divided by 1 - self-loop;
+    # the heaviest term of each row first
     outer: Lists  # everything else but the self-loop, divided by 1 - self-loop
     discount: float
     contraction: float  # largest discounted probability of a row to stay live; < 1 if discount is
+    conserving: bool  # every row stays live surely: constants stay constants, discounted
+    structure: Structure
 
 
 _cache: WeakKeyDictionary[World, OrderedDict[tuple[object, ...], Layout]] = WeakKeyDictionary()
@@ -165,19 +193,39 @@ def _laid_out(
     whole.sum_duplicates()
     whole.eliminate_zeros()
     inner, outer = _split(whole, home, component)
-    stay = np.asarray(whole[:, : len(order)].sum(axis=1)).ravel()
+    live_moves = whole[:, : len(order)]
+    stay = np.asarray(live_moves.sum(axis=1)).ravel()
+    closed = _closed(live_moves, home, component, discount)
+    wide = np.diff(component)
     return Layout(
         order=order,
         component=component,
-        closed=_closed(whole[:, : len(order)], home, component, discount),
+        closed=closed,
+        functional=_functional(inner, home, component),
         first_row=np.concatenate([[0], np.cumsum(np.bincount(home, minlength=len(order)))]),
         row=rows,
+        outcome=np.array(world.outcome[order], dtype=np.int32),
+        outcomes=world.outcomes,
         whole=_lists(whole),
         inner=inner,
         outer=outer,
         discount=float(discount),
         contraction=min(float(stay.max(initial=0.0)), discount),
+        conserving=bool((abs(stay - discount) <= EXACT_SUM).all()),
+        structure=Structure(
+            states=len(order),
+            deterministic=bool((np.diff(moves.indptr) == 1).all()),
+            self_loops=bool((moves.indices == world.row_state[rows[_row_of(moves)]]).any()),
+            components=len(wide),
+            largest=int(wide.max(initial=0)),
+            closed=int(closed.sum()),
+        ),
     )
+
+
+def _row_of(matrix: sparse.csr_matrix) -> Int64s:
+    """The row of each entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 def _solving_order(
@@ -241,6 +289,13 @@ def _closed(moves: sparse.csr_matrix, home: Int64s, component: Int64s, discount:
     return np.asarray(leaks == 0, dtype=np.bool_)
 
 
+def _functional(inner: Lists, home: Int64s, component: Int64s) -> Bools:
+    """Components in which every row leads to one other state of them at most, `[C]`."""
+    part = np.repeat(np.arange(len(component) - 1), np.diff(component))
+    many = np.bincount(part[home], np.diff(inner.first) > 1, len(component) - 1)
+    return np.asarray(many == 0, dtype=np.bool_)
+
+
 def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s) -> tuple[Lists, Lists]:
     """Each row's terms inside its component and outside it, both without its self-loop.
 
@@ -261,8 +316,14 @@ def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s) -> tuple[L
     outside = (part[coo.col] != part[own]) & ~loop
 
     def chosen(which: Bools) -> Lists:
-        terms = (weight[which], (coo.row[which], coo.col[which]))
-        return _lists(sparse.csr_matrix(terms, shape=whole.shape))
+        row, line, kept = coo.row[which], coo.col[which], weight[which]
+        heaviest_first = np.lexsort((-kept, row))
+        counts = np.bincount(row, minlength=whole.shape[0])
+        return Lists(
+            first=np.concatenate([[0], np.cumsum(counts)]),
+            line=line[heaviest_first].astype(np.int64),
+            weight=kept[heaviest_first],
+        )
 
     return chosen(inside), chosen(outside)
 

@@ -5,20 +5,30 @@ Normalisation, here and in all of `solve`: `R(s, g) = u[outcome(s), g]`, and the
 Axes: S states, R rows, O outcomes, G goals, L live states (outside the boundary).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from corrigible.errors import DiscountError, NotSolvedError, WorldError
-from corrigible.solve.compiled import kernels
-from corrigible.solve.layout import Boundary, Layout, Lists, world_layout
-from corrigible.solve.threads import share_out
+from corrigible.solve.batch import (
+    Method,
+    Task,
+    as_tuple,
+    blocks_of,
+    named_method,
+    padded_count,
+    sweep_goals,
+)
+from corrigible.solve.compiled import choices, kernels
+from corrigible.solve.layout import Boundary, Layout, world_layout
+from corrigible.solve.sample import GoalSample
+from corrigible.solve.threads import Progress, share_out
 from corrigible.world.record import Bools, Floats, Int32s, Int64s, World
 
-MAX_SWEEPS = 100_000
-MAX_ROUNDS = 12
+PART = 20_000_000  # values that are solved for at once
 ROUNDING = 64 * float(np.finfo(np.float64).eps)  # of one Bellman sum, in units of the values
 
 
@@ -55,34 +65,42 @@ class Solution:
         return self
 
 
-def optimal_values(
+def optimal_values(  # noqa: PLR0913 - one question, asked in many ways; all but two by name
     world: World,
-    goals: npt.ArrayLike,
+    goals: npt.ArrayLike | GoalSample,
     *,
     discount: float,
     tolerance: float = 1e-6,
     available: Bools | None = None,
     boundary: Boundary | None = None,
     start: Solution | None = None,
+    method: Method | str = Method.ANY,
+    storage: npt.DTypeLike = np.float64,
+    progress: Progress | None = None,
 ) -> Solution:
     """Optimal values of every state for every goal, to within `tolerance`.
 
-    Components of the state graph are solved in turn, those that others lead to first, each by
-    Gauss-Seidel sweeps with self-loops eliminated, or, where nothing leads out and it is quicker,
-    by Jacobi sweeps until their changes differ little (MacQueen 1966); then one Bellman sweep
-    over the whole world measures the residual, and `bound = residual / (1 - c)`, c the largest
-    discounted probability of a row to stay live (Puterman 1994, theorem 6.2.3); rounding is
-    counted in.
+    Components of the state graph are solved in turn, those that others lead to first, by the
+    method that is named or the one that promises to be quickest; then one Bellman sweep over the
+    whole world measures the residual in float64, and `bound = residual / (1 - c)`, c the largest
+    discounted probability of a row to stay live (Puterman 1994, theorem 6.2.3).  Where every row
+    stays live surely, the values are first moved to the middle of MacQueen's and Porteus's
+    bounds, and the bound is half their distance.  Rounding is counted in.
 
     Args:
         world: the world; its phases are not read here, the boundary says what is fixed.
-        goals: utilities `[O, G]`.  For goals per state use `world.with_state_outcomes()`.
+        goals: utilities `[O, G]`, or a sample of them.  For goals per state use
+            `world.with_state_outcomes()`.
         discount: per step, in [0, 1).
         tolerance: in units of the utilities, for utilities of any scale.
         available: the rows that may be taken, `[R]`; default all.
         boundary: states whose value is given and not optimised.
         start: a solution of the same states and goals to start from, as of the world with other
-            rows; it saves time and does not change what is guaranteed.
+            rows or for another discount; it saves time and does not change what is guaranteed.
+        method: see `Method`; all give the same values, within their bounds.
+        storage: float64, or float32 to hold twice as many values: they are computed in float64
+            all the same, and the bound counts what storing them rounds away.
+        progress: told after each piece of work how many goals are done, and of how many.
 
     Returns:
         `values [S, G]`, `bound [G]`, `status [G]`.  A goal that is not solved does not stop the
@@ -90,35 +108,71 @@ def optimal_values(
 
     Raises:
         DiscountError: `discount` is not in [0, 1) or `tolerance` is not positive.
-        WorldError: shapes do not match the world, or a state has no row left.
+        WorldError: shapes do not match the world, a state has no row left, or the method is
+            unknown or does not suit the world.
     """
-    utilities = checked_goals(world, goals)
     if not 0 <= discount < 1:
         raise DiscountError(f"discount must lie in [0, 1), got {discount!r}")
     if not 0 < tolerance < np.inf:
         raise DiscountError(f"tolerance must be positive and finite, got {tolerance!r}")
+    if isinstance(goals, GoalSample):
+        goals = goals.utilities(world.outcomes)
+    utilities = checked_goals(world, goals)
+    task = Task(tolerance, method=named_method(method), progress=None)
     layout = world_layout(world, discount=discount, available=available, boundary=boundary)
-    finite = np.isfinite(utilities).all(axis=0)
-    usable = np.where(finite, utilities, 0.0)
-    scale = np.abs(usable).max(axis=0, initial=0.0)
-    warm = None if start is None else _start_values(world, start, usable.shape[1])[layout.order]
-    swept = sweep_goals(
-        layout, usable, pins=None, warm=warm, wanted=tolerance * (1 - layout.contraction)
-    )
-    residual = swept.residual + ROUNDING * scale
-    bound = residual / (1 - layout.contraction)
-    values = np.empty((world.states, usable.shape[1]))
-    values[layout.order] = swept.values
-    if boundary is not None:
-        values[boundary.states] = boundary.occupancy[boundary.states] @ usable
-    values[:, ~finite], bound[~finite] = np.nan, np.inf
-    floor = 4 * ROUNDING * scale / (1 - layout.contraction)
+    count = utilities.shape[1]
+    warm = None if start is None else _start_values(world, start, count)
+    values = np.empty((world.states, count), dtype=_checked_storage(storage))
+    bound, described = np.empty(count), [str(layout.structure)]
+    for part in _parts(world.states, count):
+        told = None if progress is None else _told(progress, part.start, count)
+        solved, bound[part], how = _solve_part(
+            layout,
+            np.ascontiguousarray(utilities[:, part]),
+            replace(task, progress=told),
+            None if warm is None else warm[layout.order, part],
+        )
+        values[layout.order, part] = solved
+        described.append(how)
+        if boundary is not None:
+            values[boundary.states, part] = boundary.occupancy[boundary.states] @ utilities[:, part]
+    finite, scale = np.isfinite(utilities).all(axis=0), abs(utilities).max(axis=0, initial=0.0)
+    values[:, ~finite], bound[~finite], scale[~finite] = np.nan, np.inf, 0.0
+    epsilon = ROUNDING + (float(np.finfo(values.dtype).eps) if values.dtype != np.float64 else 0.0)
+    bound += (epsilon - ROUNDING) * scale
+    floor = 4 * epsilon * scale / (1 - layout.contraction)
     return Solution(
         values=values,
         bound=bound,
         status=statuses(bound, np.maximum(tolerance, floor)),
-        method=f"sweeps by components, at most {swept.sweeps}",
+        method="; ".join(dict.fromkeys(described)),
     )
+
+
+def _solve_part(
+    layout: Layout, utilities: Floats, task: Task, warm: Floats | None
+) -> tuple[Floats, Floats, str]:
+    """Values `[L, G]`, bounds `[G]` and how they were found, for a part of the goals.
+
+    Every goal is solved scaled by a power of two to about 1, so that one residual fits them all,
+    and, where that moves all values alike, from 0 upwards: sweeps then never overshoot.
+    """
+    finite = np.isfinite(utilities).all(axis=0)
+    usable = utilities if finite.all() else np.where(finite, utilities, 0.0)
+    scale = abs(usable).max(axis=0, initial=0.0)
+    unit = np.ldexp(1.0, np.where(scale > 0, np.frexp(scale)[1], 0))
+    least = np.minimum(usable.min(axis=0, initial=0.0), 0.0) * layout.conserving
+    plain = bool((unit == 1).all() and (least == 0).all())
+    finest = task.wanted / unit.max(initial=1.0)
+    wanted = max(finest * (1 - layout.contraction) - ROUNDING, 2 * ROUNDING)
+    swept = sweep_goals(
+        layout,
+        usable if plain else (usable - least) / unit,
+        replace(task, wanted=wanted),
+        warm=warm if plain or warm is None else (warm - least) / unit,
+    )
+    bound = (swept.residual * unit + ROUNDING * scale) / (1 - layout.contraction)
+    return swept.values if plain else swept.values * unit + least, bound, str(swept)
 
 
 def greedy_rows(
@@ -164,63 +218,19 @@ def greedy_rows(
         raise WorldError(f"rank must have the shape [{len(world.action)}], got {order.shape!r}")
     home = np.repeat(np.arange(len(layout.order)), np.diff(layout.first_row))
     preference = np.lexsort((layout.row, order[layout.row], home)).astype(np.int64)
-    chosen = np.zeros((len(layout.order), _padded(count)), dtype=np.int32)
-    kernel, blocked, tiles = kernels(), _blocks(utilities), _blocks(values[layout.order])
-    whole = _tuple(layout.whole)
+    chosen = np.zeros((len(layout.order), padded_count(count)), dtype=np.int32)
+    kernel, blocked, tiles = choices(), blocks_of(utilities), blocks_of(values[layout.order])
+    whole = as_tuple(layout.whole)
 
     def choose(blocks: tuple[int, int]) -> None:
         kernel.choose_rows(
             blocked, layout.first_row, whole, preference, tiles, float(tie), chosen, blocks
         )
 
-    share_out(_padded(count) // kernel.BLOCK, choose)
+    share_out(padded_count(count) // kernel.BLOCK, choose)
     rows = np.full((world.states, count), -1, dtype=np.int32)
     rows[layout.order] = layout.row[chosen[:, :count]]
     return rows
-
-
-@dataclass(frozen=True, eq=False)
-class Swept:
-    """What the kernel found, on the layout's lines."""
-
-    values: Floats  # [L, G]
-    residual: Floats  # [G], the largest |TV - V|
-    sweeps: int  # the most that any component took
-
-
-def sweep_goals(
-    layout: Layout, goals: Floats, *, pins: Int64s | None, warm: Floats | None, wanted: float
-) -> Swept:
-    """Run the kernel until the Bellman residual is at most `wanted`, or its rounds run out.
-
-    Args:
-        layout: the world's.
-        goals: finite utilities `[O, G]`.
-        pins: the line that each goal holds at 1, `[G]`, or -1.
-        warm: values to start from, `[L, G]`.
-        wanted: in units of the utilities.
-    """
-    count, lines = goals.shape[1], len(layout.order)
-    kernel = kernels()
-    padded = _padded(count)
-    values = np.empty((lines, padded)) if warm is None else _blocks(warm)
-    targets = np.full(padded, -1, dtype=np.int64)
-    if pins is not None:
-        targets[:count] = pins
-    residual = np.zeros(padded)
-    sweeps = np.zeros(padded // kernel.BLOCK, dtype=np.int64)
-    limits = (layout.discount, float(wanted), float(wanted), MAX_SWEEPS, MAX_ROUNDS)
-    blocked = _blocks(goals)
-    lists = _tuple(layout.inner), _tuple(layout.outer), _tuple(layout.whole)
-
-    def solve(blocks: tuple[int, int]) -> None:
-        kernel.solve_goals(
-            blocked, layout.component, layout.closed, layout.first_row, *lists, targets, limits,
-            values, warm is not None, residual, sweeps, blocks,
-        )  # fmt: skip
-
-    share_out(len(sweeps), solve)
-    return Swept(values[:, :count], residual[:count], int(sweeps.max(initial=0)))
 
 
 def statuses(bound: Floats, allowed: Floats) -> tuple[Status, ...]:
@@ -258,17 +268,20 @@ def _start_values(world: World, start: Solution, count: int) -> Floats:
     return np.nan_to_num(start.values)
 
 
-def _padded(count: int) -> int:
+def _checked_storage(storage: npt.DTypeLike) -> np.dtype[Any]:
+    kind = np.dtype(storage)
+    if kind not in {np.dtype(np.float64), np.dtype(np.float32)}:
+        raise WorldError(f"storage must be float64 or float32, got {kind.name!r}")
+    return kind
+
+
+def _parts(states: int, count: int) -> list[slice]:
+    """Goals to be solved together, so that beside the result only a part is held twice."""
     block = int(kernels().BLOCK)
-    return -(-count // block) * block
+    size = max(1, PART // max(states, 1) // block) * block
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-def _blocks(array: Floats) -> Floats:
-    """C-ordered, with zero columns up to a whole number of blocks."""
-    padded = np.zeros((array.shape[0], _padded(array.shape[1])))
-    padded[:, : array.shape[1]] = array
-    return padded
-
-
-def _tuple(lists: Lists) -> tuple[Int64s, Int64s, Floats]:
-    return lists.first, lists.line, lists.weight
+def _told(progress: Progress, first: int, count: int) -> Progress:
+    """What a part's progress is of the whole."""
+    return lambda done, _: progress(first + done, count)

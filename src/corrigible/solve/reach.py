@@ -8,8 +8,9 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from corrigible.errors import DiscountError, WorldError
+from corrigible.solve.batch import Task, sweep_goals
 from corrigible.solve.layout import live_states, row_matrix, usable_rows, world_layout
-from corrigible.solve.optimal import ROUNDING, Solution, statuses, sweep_goals
+from corrigible.solve.optimal import ROUNDING, Solution, statuses
 from corrigible.world.record import Bools, Int64s, World
 
 _FINEST = 1e-15
@@ -58,14 +59,14 @@ def hitting_values(
     line[layout.order] = np.arange(world.states)
     nothing = np.zeros((1, len(states)))
     wanted = tolerance * (1 - layout.contraction)
-    swept = sweep_goals(layout, nothing, pins=line[states], warm=None, wanted=wanted)
+    swept = sweep_goals(layout, nothing, Task(wanted), pins=line[states])
     bound = (swept.residual + ROUNDING) / (1 - layout.contraction)
     floor = 4 * ROUNDING / (1 - layout.contraction)
     return Solution(
         values=swept.values[line],
         bound=bound,
         status=statuses(bound, np.full_like(bound, max(tolerance, floor))),
-        method=f"sweeps by components, at most {swept.sweeps}",
+        method=str(swept),
     )
 
 
@@ -95,8 +96,8 @@ def _hitting_probabilities(
     high = np.ones((len(line), len(targets)))
     wanted, sweeps = tolerance / 16, 0
     while True:
-        below = sweep_goals(layout, nothing, pins=pins, warm=low, wanted=wanted)
-        above = sweep_goals(layout, nothing, pins=pins, warm=high, wanted=wanted)
+        below = sweep_goals(layout, nothing, Task(wanted), pins=pins, warm=low)
+        above = sweep_goals(layout, nothing, Task(wanted), pins=pins, warm=high)
         low, high = below.values, above.values
         sweeps = max(sweeps, below.sweeps, above.sweeps)
         gap = (high - low).max(axis=0, initial=0.0) / 2 + ROUNDING

@@ -1,0 +1,338 @@
+"""Drives the kernels over a batch of goals: blocks them, shares them out, gathers what comes.
+
+Axes: L live lines of a layout, O outcomes, G goals.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from corrigible.errors import DiscountError, NotSolvedError, WorldError
+from corrigible.solve.compiled import elimination, kernels
+from corrigible.solve.factors import Plan, elimination_plan
+from corrigible.solve.layout import Layout, Lists
+from corrigible.solve.sample import GoalSample
+from corrigible.solve.threads import Progress, share_out
+from corrigible.world.record import Floats, Int64s, UInt8s
+
+MAX_SWEEPS = 100_000
+MAX_ROUNDS = 12
+TINY = 50_000  # values: below it starting threads takes longer than solving
+LARGE = 20_000  # lines: from here on a single block is a piece of work, so that progress shows
+
+
+TRIAL_SWEEPS = 400  # after which elimination is thought of
+USUAL_IMPROVEMENTS = 10  # policies that policy iteration evaluates, as a rule
+UPDATE_COST, PIVOT_COST = 4.0, 250.0  # in units of what one term of a sweep costs, measured
+
+_plans: WeakKeyDictionary[Layout, Plan] = WeakKeyDictionary()
+_choices: WeakKeyDictionary[Layout, Plan | None] = WeakKeyDictionary()
+
+
+class Method(Enum):
+    """How the components of a world are settled; every method keeps the same guarantee.
+
+    ANY measures as it goes: sweeps first; where they promise to be slow, SPAN in closed
+    components that mix well, and otherwise LIFTS.
+    """
+
+    ANY = "any"
+    SWEEPS = "sweeps"  # Gauss-Seidel, up and down in turn, self-loops eliminated
+    SPAN = "span"  # Jacobi sweeps until their changes differ little (MacQueen 1966)
+    LIFTS = "lifts"  # policy iteration: sweeps improve, policies are evaluated along likely moves
+    ELIMINATION = "elimination"  # policy iteration, policies evaluated by sparse elimination
+
+
+@dataclass(frozen=True, eq=False)
+class Swept:
+    """What the kernel found, on the layout's lines."""
+
+    values: Floats  # [L, G], or [L, 0] where only moments were wanted
+    residual: Floats  # [G], the largest |TV - V|
+    sums: Floats  # [L, 2], of what was scaled and of its squares; zeros where values are kept
+    sweeps: int  # the most that any component took
+    lifts: int  # the most evaluations of policies in any block of goals
+    spans: int  # the most components of a block that were settled by their span
+
+    def __str__(self) -> str:
+        parts = [f"sweeps by components, at most {self.sweeps}"]
+        if self.lifts:
+            parts.append(f"with at most {self.lifts} evaluations of the policy")
+        if self.spans:
+            parts.append(f"at most {self.spans} components stopped by their span")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a batch is solved for."""
+
+    wanted: float  # the residual, in units of the utilities
+    method: Method = Method.ANY
+    progress: Progress | None = None  # told goals done, and all
+    first: int = 0  # the number of the first goal of a sample
+    scaling: tuple[float, float] | None = None
+    """(a, b): keep no values, but the moments of a * (V - b * u(own outcome))."""
+
+
+def sweep_goals(
+    layout: Layout,
+    goals: Floats | GoalSample,
+    task: Task,
+    *,
+    pins: Int64s | None = None,
+    warm: Floats | None = None,
+) -> Swept:
+    """Run the kernels until the Bellman residual is as wanted, or their rounds run out.
+
+    Args:
+        layout: the world's.
+        goals: finite utilities `[O, G]`, or a sample without a `quantile`.
+        task: see there.
+        pins: the line that each goal holds at 1, `[G]`, or -1.
+        warm: values to start from, `[L, G]`.
+
+    Raises:
+        DiscountError: the method needs a discount below 1.
+        NotSolvedError: elimination was asked for, and would take too long.
+        WorldError: the method does not suit the world.
+    """
+    batch = _Batch.of(layout, goals, task, pins=pins, warm=warm)
+    plan, done = None, 0
+    if task.method is Method.ELIMINATION:
+        _check_discount(layout, task.method)
+        plan = _plan(layout)
+    elif task.method is Method.ANY and layout.discount < 1 and pins is None:
+        if layout not in _choices:
+            done = _choose(batch)
+        plan = _choices.get(layout)
+    if plan is None:
+        batch.share(_kernel_method(layout, task.method), done)
+    else:
+        batch.share_elimination(plan, done)
+    return batch.gathered()
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """The arrays that the kernels read and write for one batch, padded to whole blocks."""
+
+    layout: Layout
+    task: Task
+    count: int  # goals, without the padding
+    seed: int
+    goals: Floats  # [O, padded], or no columns where they are drawn
+    pins: Int64s  # [padded]
+    pinned: bool
+    warm: bool
+    values: Floats  # [L, padded], or no columns
+    residual: Floats  # [padded]
+    report: Int64s  # [blocks, 3]
+    cancel: UInt8s  # [1]
+    sums: dict[int, Floats]  # by the first block of a piece: the order of adding up is the goals'
+
+    @classmethod
+    def of(
+        cls,
+        layout: Layout,
+        goals: Floats | GoalSample,
+        task: Task,
+        *,
+        pins: Int64s | None,
+        warm: Floats | None,
+    ) -> "_Batch":
+        sampled = goals if isinstance(goals, GoalSample) else None
+        count = goals.count if isinstance(goals, GoalSample) else goals.shape[1]
+        padded = padded_count(count)
+        targets = np.full(padded, -1, dtype=np.int64)
+        if pins is not None:
+            targets[:count] = pins
+        kept = padded if task.scaling is None else 0
+        return cls(
+            layout=layout,
+            task=task,
+            count=count,
+            seed=0 if sampled is None else sampled.seed,
+            goals=np.zeros((0, 0)) if isinstance(goals, GoalSample) else blocks_of(goals),
+            pins=targets,
+            pinned=pins is not None,
+            warm=warm is not None,
+            values=np.empty((len(layout.order), kept)) if warm is None else blocks_of(warm),
+            residual=np.zeros(padded),
+            report=np.zeros((padded // int(kernels().BLOCK), 3), dtype=np.int64),
+            cancel=np.zeros(1, dtype=np.uint8),
+            sums={},
+        )
+
+    def solve(self, blocks: tuple[int, int], method: int, limits: tuple[int, int]) -> None:
+        """Sweep a range of blocks; `limits` are the most sweeps and rounds."""
+        layout = self.layout
+        kernels().solve_goals(
+            self.goals, (np.uint64(self.seed), self.task.first, layout.outcomes), layout.component,
+            layout.closed, layout.functional, layout.first_row, *self._lists(), self.pins,
+            (layout.discount, float(self.task.wanted), self._horizon(), *limits, method),
+            self.values, self.warm, self.residual, self.report, layout.outcome, self._scaling(),
+            self._sums(blocks), self.cancel, blocks,
+        )  # fmt: skip
+
+    def share(self, method: int, begin: int) -> None:
+        """Sweep every block from number `begin`."""
+        self._share(begin, lambda blocks: self.solve(blocks, method, (MAX_SWEEPS, MAX_ROUNDS)))
+
+    def share_elimination(self, plan: Plan, begin: int) -> None:
+        """Solve every block from number `begin` by policy iteration."""
+        layout = self.layout
+        parts = (plan.place, plan.first, plan.entry, plan.first_target, plan.target, plan.spot)
+
+        def work(blocks: tuple[int, int]) -> None:
+            elimination().improve_goals(
+                self.goals, (np.uint64(self.seed), self.task.first, layout.outcomes),
+                layout.component, layout.first_row, *self._lists(), parts, plan.largest,
+                (float(self.task.wanted), self._horizon(), MAX_ROUNDS), self.values, self.warm,
+                self.residual, self.report, layout.outcome, self._scaling(), self._sums(blocks),
+                self.cancel, blocks,
+            )  # fmt: skip
+
+        self._share(begin, work)
+
+    def gathered(self) -> Swept:
+        """What all blocks brought."""
+        total = np.zeros((len(self.layout.order), 2))
+        if self.task.scaling is not None:
+            for first in sorted(self.sums):
+                total += self.sums[first]
+        most = self.report.max(axis=0, initial=0)
+        return Swept(
+            self.values[:, : self.count],
+            self.residual[: self.count],
+            total,
+            *(int(number) for number in most),
+        )
+
+    def _share(self, begin: int, work: Callable[[tuple[int, int]], None]) -> None:
+        block, pieces, lines = int(kernels().BLOCK), len(self.report), len(self.layout.order)
+        told = self.task.progress
+        if lines * len(self.residual) <= TINY and told is None:
+            work((begin, pieces))
+            return
+        share_out(
+            pieces - begin,
+            lambda span: work((span[0] + begin, span[1] + begin)),
+            size=0 if lines < LARGE else 1,
+            cancel=self.cancel,
+            progress=None
+            if told is None
+            else lambda done, _: told(min((done + begin) * block, self.count), self.count),
+        )
+
+    def _lists(self) -> tuple[tuple[Int64s, Int64s, Floats], ...]:
+        return tuple(
+            as_tuple(lists) for lists in (self.layout.inner, self.layout.outer, self.layout.whole)
+        )
+
+    def _scaling(self) -> tuple[float, float, int]:
+        return (*(self.task.scaling or (0.0, 0.0)), self.count)
+
+    def _sums(self, blocks: tuple[int, int]) -> Floats:
+        lines = 0 if self.task.scaling is None else len(self.layout.order)
+        own = self.sums[blocks[0]] = np.zeros((lines, 2))
+        return own
+
+    def _horizon(self) -> float:
+        """1 / (1 - discount) where adding a constant to all values adds the discounted constant."""
+        if self.layout.conserving and not self.pinned and self.layout.discount < 1:
+            return 1 / (1 - self.layout.discount)
+        return 0.0
+
+
+def _choose(batch: _Batch) -> int:
+    """Choose sweeps or elimination for a layout by a trial on the first block; blocks then done."""
+    layout, wanted = batch.layout, batch.task.wanted
+    _choices[layout] = None
+    if batch.count == 0 or bool(layout.functional.all()):
+        return 0
+    batch.solve((0, 1), int(kernels().ANY), (TRIAL_SWEEPS, 1))
+    sweeps = int(batch.report[0, 0])
+    settled = bool((batch.residual[: int(kernels().BLOCK)] <= wanted).all())
+    if not settled:
+        batch.report[0] = 0
+        batch.sums.clear()
+    if not settled or sweeps > TRIAL_SWEEPS // 4:
+        terms = len(layout.inner.line) + len(layout.row)
+        by_sweeps = sweeps * terms * (1 if settled else 4)
+        with suppress(NotSolvedError):
+            plan = _plan(layout)
+            policy = UPDATE_COST * plan.updates + PIVOT_COST * len(layout.order)
+            if USUAL_IMPROVEMENTS * policy < by_sweeps:
+                _choices[layout] = plan
+    return 1 if settled else 0
+
+
+def _plan(layout: Layout) -> Plan:
+    if layout not in _plans:
+        _plans[layout] = elimination_plan(layout)
+    return _plans[layout]
+
+
+def named_method(method: Method | str) -> Method:
+    """The method, by itself or by its value.
+
+    Raises:
+        WorldError: no method is called so.
+    """
+    try:
+        return Method(method)
+    except ValueError:
+        known = ", ".join(repr(known.value) for known in Method)
+        raise WorldError(f"method must be one of {known}, got {method!r}") from None
+
+
+def padded_count(count: int) -> int:
+    """The goals up to a whole number of blocks."""
+    block = int(kernels().BLOCK)
+    return -(-count // block) * block
+
+
+def blocks_of(array: Floats) -> Floats:
+    """C-ordered, with zero columns up to a whole number of blocks."""
+    count = array.shape[1]
+    padded = np.empty((array.shape[0], padded_count(count)))
+    padded[:, :count] = array
+    padded[:, count:] = 0.0
+    return padded
+
+
+def as_tuple(lists: Lists) -> tuple[Int64s, Int64s, Floats]:
+    """Lists as the kernels take them."""
+    return lists.first, lists.line, lists.weight
+
+
+def _kernel_method(layout: Layout, method: Method) -> int:
+    kernel = kernels()
+    if layout.discount >= 1:
+        if method is not Method.ANY:
+            _check_discount(layout, method)
+        return int(kernel.SWEEPS)  # enclosing from above must not evaluate policies
+    if method is Method.SPAN and not layout.closed.all():
+        raise WorldError(
+            f"method {method.value!r} needs a world whose components are all closed, "
+            f"got {layout.structure}; use 'any' or 'sweeps'"
+        )
+    codes = {
+        Method.ANY: kernel.ANY,
+        Method.SWEEPS: kernel.SWEEPS,
+        Method.SPAN: kernel.SPAN,
+        Method.LIFTS: kernel.LIFTS,
+    }
+    return int(codes[method])
+
+
+def _check_discount(layout: Layout, method: Method) -> None:
+    if layout.discount >= 1 and method is not Method.SWEEPS:
+        raise DiscountError(
+            f"method {method.value!r} needs a discount below 1, got {layout.discount!r}"
+        )
