@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -173,7 +174,8 @@ class _Batch:
         layout = self.layout
         kernels().solve_goals(
             self.goals, (np.uint64(self.seed), self.task.first, layout.outcomes), layout.component,
-            layout.closed, layout.functional, layout.first_row, *self._lists(), self.pins,
+            layout.closed, layout.functional, layout.summed, layout.first_row, *self._lists(),
+            self.pins,
             (layout.discount, float(self.task.wanted), self._horizon(), *limits, method),
             self.values, self.warm, self.residual, self.report, layout.outcome, self._scaling(),
             self._sums(blocks), self.cancel, blocks,
@@ -191,7 +193,8 @@ class _Batch:
         def work(blocks: tuple[int, int]) -> None:
             elimination().improve_goals(
                 self.goals, (np.uint64(self.seed), self.task.first, layout.outcomes),
-                layout.component, layout.first_row, *self._lists(), parts, plan.largest,
+                layout.component, layout.summed, layout.first_row, *self._lists(), parts,
+                plan.largest,
                 (float(self.task.wanted), self._horizon(), MAX_ROUNDS), self.values, self.warm,
                 self.residual, self.report, layout.outcome, self._scaling(), self._sums(blocks),
                 self.cancel, blocks,
@@ -229,10 +232,10 @@ class _Batch:
             else lambda done, _: told(min((done + begin) * block, self.count), self.count),
         )
 
-    def _lists(self) -> tuple[tuple[Int64s, Int64s, Floats], ...]:
-        return tuple(
-            as_tuple(lists) for lists in (self.layout.inner, self.layout.outer, self.layout.whole)
-        )
+    def _lists(self) -> tuple[Any, ...]:
+        layout = self.layout
+        outer, whole = as_tuple(layout.outer), as_tuple(layout.whole)
+        return as_tuple(layout.moving), layout.inside, outer, whole
 
     def _scaling(self) -> tuple[float, float, int]:
         return (*(self.task.scaling or (0.0, 0.0)), self.count)
@@ -262,7 +265,7 @@ def _choose(batch: _Batch) -> int:
         batch.report[0] = 0
         batch.sums.clear()
     if not settled or sweeps > TRIAL_SWEEPS // 4:
-        terms = len(layout.inner.line) + len(layout.row)
+        terms = len(layout.moving.line)
         by_sweeps = sweeps * terms * (1 if settled else 4)
         with suppress(NotSolvedError):
             plan = _plan(layout)

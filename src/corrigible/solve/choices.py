@@ -49,7 +49,7 @@ def choose_rows(
         widest = max(widest, first_row[s + 1] - first_row[s])
     first, line, weight = whole
     tile = np.empty((lines + outcomes, BLOCK))
-    zero, worth = np.zeros((1, BLOCK)), np.empty((widest, BLOCK))
+    worth = np.empty((widest, BLOCK))
     unused = np.empty((1, BLOCK), dtype=np.int32)
     for block in range(blocks[0], blocks[1]):
         at = block * BLOCK
@@ -59,7 +59,7 @@ def choose_rows(
             start, stop = first_row[s], first_row[s + 1]
             for k in range(stop - start):
                 r = preference[start + k]
-                best_rows(tile, first, line, weight, r, r + 1, zero, 0, 0, worth, k, unused, 0)
+                best_rows(tile, first, line, weight, r, r + 1, worth, k, unused, 0)
             for g in range(BLOCK):
                 best = -np.inf
                 for k in range(stop - start):
@@ -85,13 +85,13 @@ def row_worths(
     lines, outcomes = len(values), goals.shape[0]
     first, line, weight = whole
     tile = np.empty((lines + outcomes, BLOCK))
-    zero, room = np.zeros((1, BLOCK)), np.empty((1, BLOCK))
+    room = np.empty((1, BLOCK))
     unused = np.empty((1, BLOCK), dtype=np.int32)
     for block in range(blocks[0], blocks[1]):
         at = block * BLOCK
         _pick(goals, at, tile, lines)
         _pick(values, at, tile, 0)
         for r in range(len(first) - 1):
-            best_rows(tile, first, line, weight, r, r + 1, zero, 0, 0, room, 0, unused, 0)
+            best_rows(tile, first, line, weight, r, r + 1, room, 0, unused, 0)
             for g in range(BLOCK):
                 worth[r, at + g] = room[0, g]

@@ -21,7 +21,7 @@ from corrigible.solve.kernels import (
     sweep_component,
 )
 from corrigible.solve.vectors import BLOCK, LANES, Emitter, pointer, whole_number
-from corrigible.world.record import Floats, Int32s, Int64s, UInt8s
+from corrigible.world.record import Bools, Floats, Int32s, Int64s, UInt8s
 
 SWEEPS = 8  # between two evaluations: one takes as long as dozens, and they save some of them
 IMPROVEMENTS = 1000  # far above what is ever needed: a policy never comes back
@@ -78,10 +78,9 @@ _subtract = cast("Any", intrinsic(_subtract_lines))
 
 @compiled_leaf
 def _assemble(
+    tile: Floats,
     bounds: tuple[int, int],
-    base: int,
-    inner: _Rows,
-    constant: Floats,
+    moving: _Rows,
     policy: Int32s,
     part: int,
     place: Int64s,
@@ -92,17 +91,20 @@ def _assemble(
 ) -> None:
     """The equations of each goal's policy, LANES goals from `part`: 1 less where rows lead."""
     lo, hi = bounds
-    first, _, weight = inner
+    first, line, weight = moving
     states = hi - lo
     for i in range(states + 2 * entries):
         for g in range(LANES):
             numbers[i, g] = 1.0 if i < states else 0.0
     for s in range(states):
         for g in range(LANES):
-            r = policy[s, part + g]
-            right[place[lo + s], g] = constant[r - base, part + g]
+            r, brought = policy[s, part + g], 0.0
             for t in range(first[r], first[r + 1]):
-                numbers[spot[t], g] -= weight[t]
+                if spot[t] >= 0:
+                    numbers[spot[t], g] -= weight[t]
+                else:
+                    brought += weight[t] * tile[line[t], part + g]
+            right[place[lo + s], g] = brought
 
 
 @compiled_leaf
@@ -156,8 +158,7 @@ def _improve(
     tile: Floats,
     bounds: tuple[int, int],
     first_row: Int64s,
-    inner: _Rows,
-    constant: Floats,
+    moving: _Rows,
     pins: Int64s,
     plan: _Plan,
     tolerance: float,
@@ -179,16 +180,13 @@ def _improve(
     while evaluated < IMPROVEMENTS:
         for k in range(SWEEPS):
             moved = sweep_component(
-                tile, bounds, k % 2 == 0, first_row, inner, constant, pins, policy, room
+                tile, bounds, k % 2 == 0, first_row, moving, pins, 1, policy, room
             )
             if not moved > tolerance or cancel[0] != 0:
                 return evaluated
         entries = first[hi] - first[lo]
         for part in range(0, BLOCK, LANES):
-            _assemble(
-                bounds, first_row[lo], inner, constant, policy, part, place, spot, entries,
-                numbers, right,
-            )  # fmt: skip
+            _assemble(tile, bounds, moving, policy, part, place, spot, entries, numbers, right)
             _solve_part(bounds, first, entry, first_target, target, numbers, right, factor)
             for s in range(lo, hi):
                 for g in range(LANES):
@@ -202,8 +200,10 @@ def improve_goals(
     goals: Floats,
     draw: tuple[np.uint64, int, int],
     component: Int64s,
+    summed: Bools,
     first_row: Int64s,
-    inner: _Rows,
+    moving: _Rows,
+    inside: Int64s,
     outer: _Rows,
     whole: _Rows,
     plan: _Plan,
@@ -225,8 +225,10 @@ def improve_goals(
         goals: as there; so are all that are not named here.
         draw: as there.
         component: as there.
+        summed: as there.
         first_row: as there.
-        inner: as there.
+        moving: as there.
+        inside: as there.
         outer: as there.
         whole: as there.
         plan: the elimination of the layout's components.
@@ -244,12 +246,12 @@ def improve_goals(
     """
     wanted, horizon, rounds = limits
     lines = len(first_row) - 1
-    tile = np.empty((lines + draw[2], BLOCK))
-    longest, widest = 1, 1
+    longest, sums_lines = 1, 0
     for c in range(len(component) - 1):
         longest = max(longest, component[c + 1] - component[c])
-        widest = max(widest, first_row[component[c + 1]] - first_row[component[c]])
-    constant, zero, room = np.empty((widest, BLOCK)), np.zeros((1, BLOCK)), np.empty((3, BLOCK))
+        if summed[c]:
+            sums_lines = max(sums_lines, first_row[component[c + 1]] - first_row[component[c]])
+    tile, room = np.empty((lines + draw[2] + sums_lines, BLOCK)), np.empty((3, BLOCK))
     policy = np.empty((longest, BLOCK), dtype=np.int32)
     numbers, right = np.empty((largest, LANES)), np.empty((longest, LANES))
     factor = np.empty((1, LANES))
@@ -263,15 +265,16 @@ def improve_goals(
             for c in range(len(component) - 1):
                 lo, hi = component[c], component[c + 1]
                 begin = hi - lo == 1 or not (warm or attempt > 0)
+                bounds = (lo, hi, lines + draw[2] if summed[c] else -1)
                 leave_component(
-                    tile, (lo, hi), first_row, outer, inner, constant, begin, pinned, zero, policy
+                    tile, bounds, first_row, outer, moving, inside, begin, pinned, room, policy
                 )
                 if hi - lo > 1:
                     report[block, 1] += _improve(
-                        tile, (lo, hi), first_row, inner, constant, pinned, plan, tolerance,
+                        tile, (lo, hi), first_row, moving, pinned, plan, tolerance,
                         policy, room, numbers, right, factor, cancel,
                     )  # fmt: skip
-            left = measure_block(tile, first_row, whole, pinned, horizon, zero, room, policy)
+            left = measure_block(tile, first_row, whole, pinned, horizon, room, policy)
             if not left > wanted or cancel[0]:
                 break
             tolerance /= 8

@@ -34,7 +34,7 @@ class Plan:
     entry: Int32s  # the position of each entry in its component's order
     first_target: Int64s  # [L+1], where the updates of each pivot start
     target: Int32s  # [F], which number each update changes
-    spot: Int32s  # for each inner term of the layout the number it is part of; -1: none
+    spot: Int32s  # for each term of the layout's `moving` the number it is part of; -1: none
     largest: int  # numbers that the largest component has
 
     @cached_property
@@ -56,7 +56,7 @@ def elimination_plan(layout: Layout) -> Plan:
     lines = len(layout.order)
     place, entry, target = np.zeros(lines, dtype=np.int64), [], []
     first, first_target = np.zeros(lines + 1, np.int64), np.zeros(lines + 1, np.int64)
-    spot = np.full(len(layout.inner.line), -1, dtype=np.int32)
+    spot = np.full(len(layout.moving.line), -1, dtype=np.int32)
     largest = updates = entries = 0
     for lo, hi in zip(layout.component[:-1].tolist(), layout.component[1:].tolist(), strict=True):
         part = _Part.of(layout, lo, hi)
@@ -72,10 +72,7 @@ def elimination_plan(layout: Layout) -> Plan:
         entries += len(part.entry)
         entry.append(part.entry)
         target.append(part.targets())
-        terms = slice(
-            layout.inner.first[layout.first_row[lo]], layout.inner.first[layout.first_row[hi]]
-        )
-        spot[terms] = part.spots(layout, lo, hi)
+        spot[_inner_terms(layout, lo, hi)] = part.spots(layout, lo, hi)
         largest = max(largest, hi - lo + 2 * len(part.entry))
     return Plan(
         place=place,
@@ -146,6 +143,14 @@ class _Part:
         """The number that each inner term of the component is part of."""
         home, to = _edges(layout, lo, hi)
         return self.numbers(self.place[home], self.place[to])
+
+
+def _inner_terms(layout: Layout, lo: int, hi: int) -> Int64s:
+    """Where the inner terms of a component's rows stand in `moving`, in the order of `inner`."""
+    rows = slice(layout.first_row[lo], layout.first_row[hi])
+    counts = layout.inside[rows]
+    before = np.cumsum(counts) - counts
+    return np.repeat(layout.moving.first[rows] - before, counts) + np.arange(counts.sum())
 
 
 def _edges(layout: Layout, lo: int, hi: int) -> tuple[Int64s, Int64s]:

@@ -122,45 +122,43 @@ def keep_block(
 @compiled_leaf
 def leave_component(
     tile: Floats,
-    bounds: tuple[int, int],
+    bounds: tuple[int, int, int],
     first_row: Int64s,
     outer: _Rows,
-    inner: _Rows,
-    constant: Floats,
+    moving: _Rows,
+    inside: Int64s,
     begin: bool,
     pins: Int64s,
-    zero: Floats,
+    room: Floats,
     policy: Int32s,
 ) -> None:
-    """What each row of a component brings but for the component itself, into `constant`.
+    """What of a component's rows does not change while it is settled, and where it starts.
 
-    Where `begin`, each line of the tile starts at the best of leaving and of going to and fro
-    between two states for good: where moves can be taken back, that is the best of all cycles.
-    What goals hold at 1 in the component is set to 1, and `pins[BLOCK]` says whether any do.
+    `bounds` are its lines and the line of the tile from which the sums of what each row brings
+    from outside are written, or -1 where sweeps add that up themselves.  Where `begin`, each
+    line starts at the best of leaving and of going to and fro between two states for good:
+    where moves can be taken back, that is the best of all cycles.  What goals hold at 1 in the
+    component is set to 1, and `pins[BLOCK]` says whether any do.
     """
-    lo, hi = bounds
+    lo, hi, sums = bounds
     first, line, weight = outer
     base = first_row[lo]
-    for r in range(base, first_row[hi]):
-        best_rows(
-            tile, first, line, weight, r, r + 1, zero, 0, 0, constant, r - base, policy, 0
-        )  # fmt: skip
+    if sums >= 0:
+        for r in range(base, first_row[hi]):
+            best_rows(tile, first, line, weight, r, r + 1, tile, sums + r - base, policy, 0)
     if begin:
+        then, to, likely = moving
         for s in range(lo, hi):
-            for g in range(BLOCK):
-                tile[s, g] = constant[first_row[s] - base, g]
-            for r in range(first_row[s] + 1, first_row[s + 1]):
-                for g in range(BLOCK):
-                    tile[s, g] = max(tile[s, g], constant[r - base, g])
-        then, to, likely = inner
-        for s in range(lo, hi):
+            best_rows(tile, first, line, weight, first_row[s], first_row[s + 1], tile, s, policy, 0)
             for r in range(first_row[s], first_row[s + 1]):
-                there = to[then[r]] if then[r + 1] == then[r] + 1 else s
+                there = to[then[r]] if inside[r] == 1 else s
                 for q in range(first_row[there], first_row[there + 1] if there != s else 0):
                     around = likely[then[r]] * likely[then[q]]
-                    if then[q + 1] == then[q] + 1 and to[then[q]] == s and around < 1:
+                    if inside[q] == 1 and to[then[q]] == s and around < 1:
+                        best_rows(tile, first, line, weight, r, r + 1, room, 0, policy, 0)
+                        best_rows(tile, first, line, weight, q, q + 1, room, 1, policy, 0)
                         for g in range(BLOCK):
-                            once = constant[r - base, g] + likely[then[r]] * constant[q - base, g]
+                            once = room[0, g] + likely[then[r]] * room[1, g]
                             tile[s, g] = max(tile[s, g], once / (1 - around))
     pins[BLOCK] = 0
     for g in range(BLOCK):
@@ -175,39 +173,24 @@ def sweep_component(
     bounds: tuple[int, int],
     upward: bool,
     first_row: Int64s,
-    inner: _Rows,
-    constant: Floats,
+    moving: _Rows,
     pins: Int64s,
+    kept: int,
     policy: Int32s,
     room: Floats,
 ) -> float:
     """One Gauss-Seidel sweep of a component, up or down its lines; the largest move.
 
-    `policy[s - lo]` gets the rows that attain the values.
+    Where `kept` is 1, not 0, `policy[s - lo]` gets the rows that attain the values.
     """
     lo, hi = bounds
-    base = first_row[lo]
-    first, line, weight = inner
+    first, line, weight = moving
     for g in range(BLOCK):
         room[1, g] = 0.0
     for k in range(hi - lo):
         s = lo + k if upward else hi - 1 - k
         start, stop = first_row[s], first_row[s + 1]
-        best_rows(
-            tile,
-            first,
-            line,
-            weight,
-            start,
-            stop,
-            constant,
-            start - base,
-            1,
-            room,
-            0,
-            policy,
-            s - lo,
-        )
+        best_rows(tile, first, line, weight, start, stop, room, 0, policy, (s - lo) * kept)
         if pins[BLOCK]:
             for g in range(BLOCK):
                 if pins[g] == s:
@@ -257,9 +240,8 @@ def _follow(lines: int, reals: Floats, places: Int32s, j: int) -> None:
 def _lift(
     tile: Floats,
     bounds: tuple[int, int],
-    base: int,
-    inner: _Rows,
-    constant: Floats,
+    moving: _Rows,
+    inside: Int64s,
     pins: Int64s,
     policy: Int32s,
     reals: Floats,
@@ -277,19 +259,20 @@ def _lift(
     `reals` is `[3 * LANES, n]` and `places` `[LANES + 2, n]` workspace.
     """
     lo, hi = bounds
-    first, line, weight = inner
+    first, line, weight = moving
     for part in range(0, BLOCK, LANES):
         for i in range(hi - lo):
             for j in range(LANES):
                 g = part + j
                 r = policy[i, g]
-                total, likely, to = constant[r - base, g], 0.0, -1
-                start, stop = first[r], first[r + 1]
+                total, likely, to = 0.0, 0.0, -1
+                start = first[r]
                 if pins[BLOCK] and pins[g] == lo + i:
                     total = 1.0
-                elif stop > start:
-                    likely, to = weight[start], line[start] - lo
-                    for t in range(start + 1, stop):
+                else:
+                    if inside[r] > 0:
+                        likely, to, start = weight[start], line[start] - lo, start + 1
+                    for t in range(start, first[r + 1]):
                         total += weight[t] * tile[line[t], g]
                 reals[j, i], reals[LANES + j, i], places[j, i] = total, likely, to
         for j in range(LANES):
@@ -305,7 +288,6 @@ def _jacobi(
     bounds: tuple[int, int],
     first_row: Int64s,
     whole: _Rows,
-    zero: Floats,
     room: Floats,
     policy: Int32s,
 ) -> float:
@@ -320,19 +302,7 @@ def _jacobi(
         room[low, g], room[high, g] = np.inf, -np.inf
     for s in range(lo, hi):
         best_rows(
-            tile,
-            first,
-            line,
-            weight,
-            first_row[s],
-            first_row[s + 1],
-            zero,
-            0,
-            0,
-            room,
-            s - lo,
-            policy,
-            s - lo,
+            tile, first, line, weight, first_row[s], first_row[s + 1], room, s - lo, policy, 0
         )
     for s in range(lo, hi):
         for g in range(BLOCK):
@@ -363,7 +333,6 @@ def _settle_span(
     whole: _Rows,
     limits: tuple[float, float, int],
     rival: float,
-    zero: Floats,
     policy: Int32s,
     cancel: UInt8s,
 ) -> int:
@@ -381,7 +350,7 @@ def _settle_span(
     took = 0
     sweep = 0
     while took == 0:
-        half = discount * _jacobi(tile, (lo, hi), first_row, whole, zero, room, policy)
+        half = discount * _jacobi(tile, (lo, hi), first_row, whole, room, policy)
         sweep += 1
         if not half > tolerance:
             for g in range(BLOCK):
@@ -403,13 +372,12 @@ def _settle(
     tile: Floats,
     bounds: tuple[int, int, bool, bool],
     first_row: Int64s,
-    inner: _Rows,
+    moving: _Rows,
+    inside: Int64s,
     whole: _Rows,
-    constant: Floats,
     pins: Int64s,
     limits: tuple[float, float, int],
     method: int,
-    zero: Floats,
     room: Floats,
     policy: Int32s,
     reals: Floats,
@@ -439,14 +407,13 @@ def _settle(
     done = False
     while not done:
         if rival > MARGIN * PROBE:
-            took = _settle_span(
-                tile, (lo, hi), first_row, whole, limits, rival, zero, policy, cancel
-            )
+            took = _settle_span(tile, (lo, hi), first_row, whole, limits, rival, policy, cancel)
             done, sweeps, rival = took > 0, sweeps + abs(took), 0.0
             report[block, 2] += done
         else:
+            kept = 1 if (sweeps + 1) % LIFT_EVERY == 0 else 0
             moved = sweep_component(
-                tile, (lo, hi), sweeps % 2 == 0, first_row, inner, constant, pins, policy, room
+                tile, (lo, hi), sweeps % 2 == 0, first_row, moving, pins, kept, policy, room
             )
             sweeps += 1
             done = not moved > tolerance or sweeps >= most or cancel[0] != 0
@@ -455,7 +422,7 @@ def _settle(
             if sweeps == 2 * PROBE and may_span:
                 rival = _sweeps_to_go(moved, before, tolerance)
             if lift_from <= sweeps < most // 2 and sweeps % LIFT_EVERY == 0 and not done:
-                _lift(tile, (lo, hi), first_row[lo], inner, constant, pins, policy, reals, places)
+                _lift(tile, (lo, hi), moving, inside, pins, policy, reals, places)
                 report[block, 1] += 1
     report[block, 0] = max(report[block, 0], sweeps)
 
@@ -467,7 +434,6 @@ def measure_block(
     whole: _Rows,
     pins: Int64s,
     horizon: float,
-    zero: Floats,
     room: Floats,
     policy: Int32s,
 ) -> float:
@@ -482,10 +448,7 @@ def measure_block(
     for g in range(BLOCK):
         room[1, g], room[2, g] = np.inf, -np.inf
     for s in range(lines):
-        best_rows(
-            tile, first, line, weight, first_row[s], first_row[s + 1], zero, 0, 0, room, 0,
-            policy, 0,
-        )  # fmt: skip
+        best_rows(tile, first, line, weight, first_row[s], first_row[s + 1], room, 0, policy, 0)
         for g in range(BLOCK):
             off = 0.0 if pins[g] == s else room[0, g] - tile[s, g]
             room[1, g] = min(room[1, g], off)
@@ -510,8 +473,10 @@ def solve_goals(
     component: Int64s,
     closed: Bools,
     functional: Bools,
+    summed: Bools,
     first_row: Int64s,
-    inner: _Rows,
+    moving: _Rows,
+    inside: Int64s,
     outer: _Rows,
     whole: _Rows,
     pins: Int64s,
@@ -534,9 +499,11 @@ def solve_goals(
         component: the layout's.
         closed: the layout's.
         functional: the layout's.
+        summed: the layout's.
         first_row: the layout's.
-        inner: the layout's, as a tuple, the heaviest term of each row first.
-        outer: the same, in any order.
+        moving: the layout's, as a tuple.
+        inside: the layout's.
+        outer: as `moving`.
         whole: the same.
         pins: `[G]`, the line that each goal holds at 1, or -1.
         limits: the discount; the residual wanted; 1 / (1 - discount) where adding a constant to
@@ -554,12 +521,12 @@ def solve_goals(
     """
     discount, wanted, horizon, most, rounds, method = limits
     lines, outcomes = len(first_row) - 1, draw[2]
-    tile = np.empty((lines + outcomes, BLOCK))
-    longest, widest = 1, 1
+    longest, sums_lines = 1, 0
     for c in range(len(component) - 1):
         longest = max(longest, component[c + 1] - component[c])
-        widest = max(widest, first_row[component[c + 1]] - first_row[component[c]])
-    constant, zero, room = np.empty((widest, BLOCK)), np.zeros((1, BLOCK)), np.empty((3, BLOCK))
+        if summed[c]:
+            sums_lines = max(sums_lines, first_row[component[c + 1]] - first_row[component[c]])
+    tile, room = np.empty((lines + outcomes + sums_lines, BLOCK)), np.empty((3, BLOCK))
     policy = np.empty((longest, BLOCK), dtype=np.int32)
     reals = np.empty((3 * LANES, longest))
     places = np.empty((LANES + 2, longest), dtype=np.int32)
@@ -572,16 +539,17 @@ def solve_goals(
             for c in range(len(component) - 1):
                 lo, hi = component[c], component[c + 1]
                 begin = hi - lo == 1 or not (warm or attempt > 0)
+                bounds = (lo, hi, lines + outcomes if summed[c] else -1)
                 leave_component(
-                    tile, (lo, hi), first_row, outer, inner, constant, begin, pinned, zero, policy
+                    tile, bounds, first_row, outer, moving, inside, begin, pinned, room, policy
                 )
                 if hi - lo > 1:
                     _settle(
-                        tile, (lo, hi, closed[c], functional[c]), first_row, inner, whole,
-                        constant, pinned, (discount, tolerance, most), method, zero, room,
-                        policy, reals, places, report, block, cancel,
+                        tile, (lo, hi, closed[c], functional[c]), first_row, moving, inside,
+                        whole, pinned, (discount, tolerance, most), method, room, policy, reals,
+                        places, report, block, cancel,
                     )  # fmt: skip
-            left = measure_block(tile, first_row, whole, pinned, horizon, zero, room, policy)
+            left = measure_block(tile, first_row, whole, pinned, horizon, room, policy)
             if not left > wanted or cancel[0]:
                 break
             tolerance /= 8

@@ -7,7 +7,7 @@ its successors on the boundary are worth, since that is linear in the utilities.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,6 +18,7 @@ from corrigible.errors import DiscountError, WorldError
 from corrigible.world.record import ROW_SUM_TOLERANCE, Bools, Floats, Int32s, Int64s, World
 
 CACHED_PER_WORLD = 8
+FEW_TERMS = 2  # a row's terms from outside its component: up to so many are summed each time
 EXACT_SUM = 8 * float(np.finfo(np.float64).eps)  # how far a row's sum may round away from 1
 
 
@@ -83,6 +84,33 @@ class Layout:
     contraction: float  # largest discounted probability of a row to stay live; < 1 if discount is
     conserving: bool  # every row stays live surely: constants stay constants, discounted
     structure: Structure
+    moving: Lists = field(init=False)  # inner, and then outer or, where that has many terms, one
+    # line of the tile that holds their sum: line L + O + row, rows counted from the component's
+    inside: Int64s = field(init=False)  # [Q], how many terms of each row of `moving` are inner
+    summed: Bools = field(init=False)  # [C], whether such lines are used
+
+    def __post_init__(self) -> None:
+        part = np.repeat(np.arange(len(self.component) - 1), np.diff(self.component))
+        part = np.repeat(part, np.diff(self.first_row))  # the component of each row
+        inner, outer = np.diff(self.inner.first), np.diff(self.outer.first)
+        components = len(self.component) - 1
+        rows = np.bincount(part, minlength=components)
+        summed = np.bincount(part, outer, components) > FEW_TERMS * rows
+        counts = np.where(summed[part], 1, outer)
+        first = np.concatenate([[0], np.cumsum(inner + counts)]).astype(np.int64)
+        line, weight = np.empty(first[-1], dtype=np.int64), np.ones(first[-1])
+        at = np.repeat(first[:-1] - self.inner.first[:-1], inner) + np.arange(len(self.inner.line))
+        line[at], weight[at] = self.inner.line, self.inner.weight
+        behind = first[:-1] + inner
+        at = np.repeat(behind - self.outer.first[:-1], outer) + np.arange(len(self.outer.line))
+        kept = np.repeat(~summed[part], outer)
+        line[at[kept]], weight[at[kept]] = self.outer.line[kept], self.outer.weight[kept]
+        begin = self.first_row[self.component[:-1]]
+        own = len(self.order) + self.outcomes + np.arange(len(part)) - begin[part]
+        line[behind[summed[part]]] = own[summed[part]]
+        object.__setattr__(self, "moving", Lists(first, line, weight))
+        object.__setattr__(self, "inside", inner.astype(np.int64))
+        object.__setattr__(self, "summed", summed)
 
 
 _cache: WeakKeyDictionary[World, OrderedDict[tuple[object, ...], Layout]] = WeakKeyDictionary()

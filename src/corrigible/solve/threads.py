@@ -45,6 +45,8 @@ def share_out(
     Raises whatever a piece raises, an interrupt too; the pieces that were not begun are then
     left out.
     """
+    if count < 1:
+        return
     threads = min(thread_count(), count)
     if size < 1:
         size = count if threads <= 1 else -(-count // (threads * _PIECES))

@@ -104,24 +104,19 @@ def _best_rows(  # noqa: PLR0913, PLR0917 - the signature is numba's
     weight: Any,
     start: Any,
     stop: Any,
-    constant: Any,
-    offset: Any,
-    step: Any,
     out: Any,
     target: Any,
     chosen: Any,
     place: Any,
 ) -> Any:
-    """Emit `out[target] = max over r of constant[offset + step * (r - start)] + list r of tile`.
+    """Emit `out[target] = max over r of the sum of list r of tile`, r over `start..stop`.
 
-    r runs over `start..stop`, at least one; the list of r is the sum of `weight * tile[line]`
-    over `first[r]..first[r+1]`, in order.  `chosen[place]` gets the first r that attains the
-    maximum.  `tile`, `constant` and `out` are C-ordered `[*, BLOCK]` float64, `chosen` the same
-    of int32, the pointers int64.  Nothing is checked here.
+    There is at least one r; its list is `weight * tile[line]` over `first[r]..first[r+1]`, summed
+    in order from 0.  `chosen[place]` gets the first r that attains the maximum.  `tile` and
+    `out` are C-ordered `[*, BLOCK]` float64, `chosen` the same of int32, the pointers int64.
+    `out` may be `tile`.  Nothing is checked here.
     """
-    arguments = (
-        tile, first, line, weight, start, stop, constant, offset, step, out, target, chosen, place,
-    )  # fmt: skip
+    arguments = (tile, first, line, weight, start, stop, out, target, chosen, place)
     signature = types.void(*arguments)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -136,7 +131,7 @@ def _best_rows(  # noqa: PLR0913, PLR0917 - the signature is numba's
 
         tile, first, line, weight = (data(i) for i in range(4))
         start, stop = number(4), number(5)
-        constant, offset, step = data(6), number(7), number(8)
+        nothing = [emit.spread(ir.DoubleType()(0.0))] * parts
 
         def add_term(term: Any, sums: list[Any]) -> list[Any]:
             factor = emit.spread(emit.at(weight, term))
@@ -147,21 +142,20 @@ def _best_rows(  # noqa: PLR0913, PLR0917 - the signature is numba's
 
         def keep_better(row: Any, carried: list[Any]) -> list[Any]:
             best, rows = carried[:parts], carried[parts:]
-            own = builder.add(offset, builder.mul(step, builder.sub(row, start)))
             span = emit.at(first, row), emit.at(first, builder.add(row, emit.word(1)))
-            sums = emit.loop(*span, emit.load(constant, own), add_term)
+            sums = emit.loop(*span, nothing, add_term)
             this = emit.spread(builder.trunc(row, ir.IntType(32)))
             better = [builder.fcmp_ordered(">", s, b) for s, b in zip(sums, best, strict=True)]
             return [builder.select(*of) for of in zip(better, sums, best, strict=True)] + [
-                builder.select(is_better, this, row_)
-                for is_better, row_ in zip(better, rows, strict=True)
+                builder.select(is_better, this, other)
+                for is_better, other in zip(better, rows, strict=True)
             ]
 
         lowest = [emit.spread(ir.DoubleType()(float("-inf")))] * parts
         none = [emit.spread(builder.trunc(start, ir.IntType(32)))] * parts
         found = emit.loop(start, stop, lowest + none, keep_better)
-        emit.store(data(9), number(10), found[:parts])
-        emit.store(data(11), number(12), found[parts:])
+        emit.store(data(6), number(7), found[:parts])
+        emit.store(data(8), number(9), found[parts:])
         return context.get_dummy_value()
 
     return signature, generate
