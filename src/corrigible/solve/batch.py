@@ -37,8 +37,9 @@ _choices: WeakKeyDictionary[Layout, Plan | None] = WeakKeyDictionary()
 class Method(Enum):
     """How the components of a world are settled; every method keeps the same guarantee.
 
-    ANY measures as it goes: sweeps first; where they promise to be slow, SPAN in closed
-    components that mix well, and otherwise LIFTS.
+    ANY measures as it goes: sweeps first; where they promise to be slow, LIFTS in components whose
+    rows lead to one state at most, SPAN in closed ones that mix well, and, where the first block
+    of goals stays slow all the same, ELIMINATION for the whole batch, if its fill-in is small.
     """
 
     ANY = "any"
@@ -58,8 +59,11 @@ class Swept:
     sweeps: int  # the most that any component took
     lifts: int  # the most evaluations of policies in any block of goals
     spans: int  # the most components of a block that were settled by their span
+    eliminated: bool = False
 
     def __str__(self) -> str:
+        if self.eliminated:
+            return f"policy iteration by elimination, at most {self.lifts} policies evaluated"
         parts = [f"sweeps by components, at most {self.sweeps}"]
         if self.lifts:
             parts.append(f"with at most {self.lifts} evaluations of the policy")
@@ -115,7 +119,7 @@ def sweep_goals(
         batch.share(_kernel_method(layout, task.method), done)
     else:
         batch.share_elimination(plan, done)
-    return batch.gathered()
+    return batch.gathered(eliminated=plan is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +138,8 @@ class _Batch:
     residual: Floats  # [padded]
     report: Int64s  # [blocks, 3]
     cancel: UInt8s  # [1]
-    sums: dict[int, Floats]  # by the first block of a piece: the order of adding up is the goals'
+    sums: dict[int, Floats]  # by the first block of a piece, until they are added to `total`
+    total: Floats  # [L, 2]; rounding must not depend on which thread was done first
 
     @classmethod
     def of(
@@ -167,6 +172,7 @@ class _Batch:
             report=np.zeros((padded // int(kernels().BLOCK), 3), dtype=np.int64),
             cancel=np.zeros(1, dtype=np.uint8),
             sums={},
+            total=np.zeros((len(layout.order), 2)),
         )
 
     def solve(self, blocks: tuple[int, int], method: int, limits: tuple[int, int]) -> None:
@@ -183,7 +189,8 @@ class _Batch:
 
     def share(self, method: int, begin: int) -> None:
         """Sweep every block from number `begin`."""
-        self._share(begin, lambda blocks: self.solve(blocks, method, (MAX_SWEEPS, MAX_ROUNDS)))
+        limits = MAX_SWEEPS, MAX_ROUNDS
+        self._share(begin, len(self.report), lambda blocks: self.solve(blocks, method, limits))
 
     def share_elimination(self, plan: Plan, begin: int) -> None:
         """Solve every block from number `begin` by policy iteration."""
@@ -200,37 +207,49 @@ class _Batch:
                 self.cancel, blocks,
             )  # fmt: skip
 
-        self._share(begin, work)
+        self._share(begin, len(self.report), work)
 
-    def gathered(self) -> Swept:
+    def gathered(self, *, eliminated: bool) -> Swept:
         """What all blocks brought."""
-        total = np.zeros((len(self.layout.order), 2))
-        if self.task.scaling is not None:
-            for first in sorted(self.sums):
-                total += self.sums[first]
-        most = self.report.max(axis=0, initial=0)
+        sweeps, lifts, spans = (int(number) for number in self.report.max(axis=0, initial=0))
         return Swept(
-            self.values[:, : self.count],
-            self.residual[: self.count],
-            total,
-            *(int(number) for number in most),
+            values=self.values[:, : self.count],
+            residual=np.maximum(self.residual[: self.count], 0.0),  # where no state is live: -inf
+            sums=self.total,
+            sweeps=sweeps,
+            lifts=lifts,
+            spans=spans,
+            eliminated=eliminated,
         )
 
-    def _share(self, begin: int, work: Callable[[tuple[int, int]], None]) -> None:
-        block, pieces, lines = int(kernels().BLOCK), len(self.report), len(self.layout.order)
-        told = self.task.progress
+    def try_first(self, sweeps: int) -> None:
+        """Sweep the first block alone, so often at most."""
+        method = int(kernels().ANY)
+        self._share(0, 1, lambda blocks: self.solve(blocks, method, (sweeps, 1)))
+
+    def _share(self, begin: int, end: int, work: Callable[[tuple[int, int]], None]) -> None:
+        """Do the blocks from `begin` to `end`, several at a time; add up their sums in order."""
+        lines, told = len(self.layout.order), self.task.progress
         if lines * len(self.residual) <= TINY and told is None:
-            work((begin, pieces))
+            work((begin, end))
+            self._finished(end)
             return
         share_out(
-            pieces - begin,
+            end - begin,
             lambda span: work((span[0] + begin, span[1] + begin)),
             size=0 if lines < LARGE else 1,
             cancel=self.cancel,
-            progress=None
-            if told is None
-            else lambda done, _: told(min((done + begin) * block, self.count), self.count),
+            progress=lambda done, _: self._finished(done + begin),
         )
+
+    def _finished(self, blocks: int) -> None:
+        for first in sorted(first for first in list(self.sums) if first < blocks):
+            own = self.sums.pop(first)
+            if self.task.scaling is not None:
+                self.total[:] += own
+        if self.task.progress is not None:
+            done = min(blocks * int(kernels().BLOCK), self.count)
+            self.task.progress(done, self.count)
 
     def _lists(self) -> tuple[Any, ...]:
         layout = self.layout
@@ -258,12 +277,11 @@ def _choose(batch: _Batch) -> int:
     _choices[layout] = None
     if batch.count == 0 or bool(layout.functional.all()):
         return 0
-    batch.solve((0, 1), int(kernels().ANY), (TRIAL_SWEEPS, 1))
+    batch.try_first(TRIAL_SWEEPS)
     sweeps = int(batch.report[0, 0])
     settled = bool((batch.residual[: int(kernels().BLOCK)] <= wanted).all())
     if not settled:
-        batch.report[0] = 0
-        batch.sums.clear()
+        batch.report[0], batch.total[:] = 0, 0.0
     if not settled or sweeps > TRIAL_SWEEPS // 4:
         terms = len(layout.moving.line)
         by_sweeps = sweeps * terms * (1 if settled else 4)

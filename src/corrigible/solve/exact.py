@@ -91,7 +91,7 @@ def exact_power(world: World, state: int, *, discount: Number) -> Fraction:
 def exact_optimality(world: World, state: int, *, discount: Number) -> dict[int, Fraction]:
     """The chance that each row of a state is optimal, for utilities iid U[0, 1]; exact.
 
-    Two rows that are optimal together both count (Turner et al. 2021, definition 6.1), so that
+    Two rows that are optimal together both count (Turner et al. 2021, section 6), so that
     chances may sum to more than 1.  At 0 and at 1 they are the limits of those in between: what
     a first look leaves tied, the next terms of the series in the discount decide.
 

@@ -54,7 +54,8 @@ def elimination_plan(layout: Layout) -> Plan:
             well connected for it.
     """
     lines = len(layout.order)
-    place, entry, target = np.zeros(lines, dtype=np.int64), [], []
+    place, nothing = np.zeros(lines, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    entry, target = [nothing], [nothing]
     first, first_target = np.zeros(lines + 1, np.int64), np.zeros(lines + 1, np.int64)
     spot = np.full(len(layout.moving.line), -1, dtype=np.int32)
     largest = updates = entries = 0

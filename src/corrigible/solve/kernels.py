@@ -16,7 +16,7 @@ import numpy as np
 from corrigible.solve.vectors import BLOCK, LANES, best_rows
 from corrigible.world.record import Bools, Floats, Int32s, Int64s, UInt8s
 
-PROBE = 6  # sweeps over which a method's speed is measured
+PROBE = 4  # sweeps over which a method's speed is measured
 MARGIN = 3  # another method must promise to be this many times as quick: first sweeps flatter
 LIFT_EVERY = 8  # sweeps between two evaluations of the policy: one takes about 20 of them
 LIFT_FROM = 24  # sweeps that a component gets without, unless lifts are asked for
@@ -534,7 +534,6 @@ def solve_goals(
     for block in range(blocks[0], blocks[1]):
         at = block * BLOCK
         load_block(goals, draw, at, tile, lines, values, warm, pins, pinned)
-        tolerance = wanted
         for attempt in range(rounds):
             for c in range(len(component) - 1):
                 lo, hi = component[c], component[c + 1]
@@ -546,13 +545,12 @@ def solve_goals(
                 if hi - lo > 1:
                     _settle(
                         tile, (lo, hi, closed[c], functional[c]), first_row, moving, inside,
-                        whole, pinned, (discount, tolerance, most), method, room, policy, reals,
-                        places, report, block, cancel,
+                        whole, pinned, (discount, wanted / 8.0**attempt, most), method, room,
+                        policy, reals, places, report, block, cancel,
                     )  # fmt: skip
             left = measure_block(tile, first_row, whole, pinned, horizon, room, policy)
             if not left > wanted or cancel[0]:
                 break
-            tolerance /= 8
         keep_block(tile, room, at, values, residual, own, scaling, sums)
         if cancel[0]:
             break

@@ -138,9 +138,9 @@ def optimal_values(  # noqa: PLR0913 - one question, asked in many ways; all but
             values[boundary.states, part] = boundary.occupancy[boundary.states] @ utilities[:, part]
     finite, scale = np.isfinite(utilities).all(axis=0), abs(utilities).max(axis=0, initial=0.0)
     values[:, ~finite], bound[~finite], scale[~finite] = np.nan, np.inf, 0.0
-    epsilon = ROUNDING + (float(np.finfo(values.dtype).eps) if values.dtype != np.float64 else 0.0)
-    bound += (epsilon - ROUNDING) * scale
-    floor = 4 * epsilon * scale / (1 - layout.contraction)
+    stored = float(np.finfo(values.dtype).eps) if values.dtype != np.float64 else 0.0
+    bound += stored * scale
+    floor = 4 * (ROUNDING / (1 - layout.contraction) + stored) * scale
     return Solution(
         values=values,
         bound=bound,
@@ -160,19 +160,19 @@ def _solve_part(
     finite = np.isfinite(utilities).all(axis=0)
     usable = utilities if finite.all() else np.where(finite, utilities, 0.0)
     scale = abs(usable).max(axis=0, initial=0.0)
-    unit = np.ldexp(1.0, np.where(scale > 0, np.frexp(scale)[1], 0))
-    least = np.minimum(usable.min(axis=0, initial=0.0), 0.0) * layout.conserving
+    unit = np.ldexp(1.0, np.where(scale > 0, np.minimum(np.frexp(scale)[1], 1023), 0))
+    least = np.minimum(usable.min(axis=0, initial=0.0), 0.0) * layout.conserving / unit
     plain = bool((unit == 1).all() and (least == 0).all())
     finest = task.wanted / unit.max(initial=1.0)
     wanted = max(finest * (1 - layout.contraction) - ROUNDING, 2 * ROUNDING)
     swept = sweep_goals(
         layout,
-        usable if plain else (usable - least) / unit,
+        usable if plain else usable / unit - least,
         replace(task, wanted=wanted),
-        warm=warm if plain or warm is None else (warm - least) / unit,
+        warm=warm if plain or warm is None else warm / unit - least,
     )
     bound = (swept.residual * unit + ROUNDING * scale) / (1 - layout.contraction)
-    return swept.values if plain else swept.values * unit + least, bound, str(swept)
+    return swept.values if plain else (swept.values + least) * unit, bound, str(swept)
 
 
 def greedy_rows(
