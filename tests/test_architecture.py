@@ -75,9 +75,14 @@ def targets_of(module, modules):
 
 
 def imports_that_point_down(modules):
-    """Where a room imports one that stands below it in the list, or one that is not in it."""
+    """Where a room imports one that stands below it in the list, or one that is not in it.
+
+    The package's own `__init__` stands below all: it names what every room makes public.
+    """
     order = {room: place for place, room in enumerate(ROOMS)}
     for module in modules.values():
+        if module.name == "corrigible":
+            continue
         if module.room and module.room not in order:
             yield f"{module.name}: {module.room!r} is no room"
             continue
@@ -98,6 +103,22 @@ def import_cycle(modules):
     except CycleError as error:
         return error.args[1]
     return None
+
+
+def imports_of_the_surface(modules):
+    """What importing the package loads at once, the standard library left out."""
+    surface = modules["corrigible"]
+    lazy = {
+        inner.lineno
+        for node in ast.walk(surface.tree)
+        if isinstance(node, ast.FunctionDef)
+        or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    }
+    for line, dotted, _ in imports_of(surface):
+        if line not in lazy and dotted.split(".")[0] not in sys.stdlib_module_names:
+            yield f"{surface.name}:{line} imports {dotted}"
 
 
 def imports_of_the_package_itself(modules):
@@ -189,6 +210,7 @@ def too_long(modules):
 
 RULES = (
     imports_that_point_down,
+    imports_of_the_surface,
     imports_of_the_package_itself,
     guards_other_imports,
     prints_outside_the_cli,
@@ -222,6 +244,8 @@ def test_no_import_goes_round_in_a_circle(modules):
         (imports_that_point_down, "world/a.py", "from corrigible import solve"),
         (imports_that_point_down, "world/a.py", "from corrigible.planning import x"),
         (imports_that_point_down, "planning/a.py", ""),
+        (imports_of_the_surface, "__init__.py", "import numpy"),
+        (imports_of_the_surface, "__init__.py", "from corrigible.world import record"),
         (imports_of_the_package_itself, "cli.py", "import corrigible\ncorrigible.cli"),
         (imports_of_the_package_itself, "cli.py", "from corrigible import anything"),
         (guards_other_imports, "guard/a.py", "import numpy"),
@@ -257,6 +281,7 @@ def test_a_circle_of_imports_is_found(files, tmp_path):
 def test_what_the_rules_allow_is_let_through(tmp_path):
     """Imports upwards, the version, a print in the command line, private things untold."""
     files = {
+        "__init__.py": '"""P."""\nif TYPE_CHECKING:\n    from corrigible.world.b import _f',
         "cli.py": '"""C."""\nfrom corrigible import __version__\nfrom . import solve\nprint(1)',
         "world/b.py": '"""B."""\nimport corrigible.errors\ndef _f():\n    pass',
         "guard/a.py": '"""A."""\nimport corrigible\nimport json\nX = corrigible.__version__',
