@@ -1,7 +1,10 @@
 """The fenced blocks of a Markdown page: what the docs' tests run and compare."""
 
 import re
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -41,14 +44,27 @@ def shell_commands(page: Path) -> list[str]:
     return commands
 
 
-def run_python(page: Path) -> int:
-    """Run the page's python blocks as one reader would, in order; return how many ran."""
+def printed_by_python(page: Path) -> list[tuple[Block, Block | None, str]]:
+    """Run the page's python blocks as one reader would, in order.
+
+    Each comes with the `text` block right under it, which shows what it prints, and with what it
+    printed.
+    """
     names = {"__name__": "__main__"}
-    blocks = [block for block in blocks_of(page) if block.language == "python"]
-    for block in blocks:
-        padded = "\n" * (block.line - 1) + block.text  # so that a traceback names the page's line
-        exec(compile(padded, str(page), "exec"), names)  # noqa: S102  (our own docs)
-    return len(blocks)
+    blocks, found = blocks_of(page), []
+    for block, after in pairwise([*blocks, None]):
+        if block.language == "python":
+            padded = "\n" * (block.line - 1) + block.text  # a traceback names the page's line
+            with redirect_stdout(StringIO()) as out:
+                exec(compile(padded, str(page), "exec"), names)  # noqa: S102  (our own docs)
+            found.append((block, after if _shows(block, after) else None, out.getvalue()))
+    return found
+
+
+def _shows(block: Block, after: Block | None) -> bool:
+    """Whether a `text` block stands under another with an empty line between them alone."""
+    below = block.line + block.text.count("\n") + 3
+    return after is not None and after.language == "text" and after.line == below
 
 
 def pages() -> list[Path]:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fences import ROOT, blocks_of, pages, run_python
+from fences import ROOT, blocks_of, pages, printed_by_python
 
 LANGUAGES = {"python", "console", "sh", "yaml", "json", "text"}
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -22,9 +22,16 @@ def reader(tmp_path, monkeypatch):
 
 @PAGES
 def test_the_pages_python_runs(page, reader):  # noqa: ARG001
-    """Every block of a page, in order, in one namespace, in a folder with the examples."""
+    """Every block of a page, in order, in one namespace, in a folder with the examples.
+
+    A `text` block right under one shows what it prints.
+    """
     python = re.findall(r"^```+python", page.read_text(encoding="utf-8"), re.MULTILINE)
-    assert run_python(page) == len(python)
+    ran = printed_by_python(page)
+    assert len(ran) == len(python)
+    for block, shown, printed in ran:
+        if shown is not None:
+            assert (block.line, shown.text) == (block.line, printed)
 
 
 @PAGES
