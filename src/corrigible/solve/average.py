@@ -20,14 +20,8 @@ from corrigible.solve.gains import (
     components_inside,
     normalised_rows,
 )
-from corrigible.solve.layout import (
-    Boundary,
-    Layout,
-    Lists,
-    live_states,
-    usable_rows,
-    world_layout,
-)
+from corrigible.solve.layout import Boundary, Layout, live_states, usable_rows, world_layout
+from corrigible.solve.lists import Lists
 from corrigible.solve.optimal import ROUNDING, Solution, Status, checked_goals, statuses
 from corrigible.solve.sample import GoalSample
 from corrigible.solve.threads import Progress

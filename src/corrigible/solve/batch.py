@@ -15,13 +15,15 @@ import numpy as np
 from corrigible.errors import DiscountError, NotSolvedError, WorldError
 from corrigible.solve.compiled import elimination, kernels
 from corrigible.solve.factors import Plan, elimination_plan
-from corrigible.solve.layout import Layout, Lists
+from corrigible.solve.layout import Layout
+from corrigible.solve.lists import Lists
 from corrigible.solve.sample import GoalSample
 from corrigible.solve.threads import Progress, share_out
 from corrigible.world.record import Floats, Int64s, UInt8s
 
 MAX_SWEEPS = 100_000
 MAX_ROUNDS = 12
+CACHE_LINE = 64  # bytes
 TINY = 50_000  # values: below it starting threads takes longer than solving
 LARGE = 20_000  # lines: from here on a single block is a piece of work, so that progress shows
 
@@ -180,11 +182,11 @@ class _Batch:
         layout = self.layout
         kernels().solve_goals(
             self.goals, (np.uint64(self.seed), self.task.first, layout.outcomes), layout.component,
-            layout.closed, layout.functional, layout.summed, layout.first_row, *self._lists(),
-            self.pins,
+            layout.closed, layout.functional, layout.summed, layout.first_row, layout.inside,
+            *self._lists(), self.pins,
             (layout.discount, float(self.task.wanted), self._horizon(), *limits, method),
             self.values, self.warm, self.residual, self.report, layout.outcome, self._scaling(),
-            self._sums(blocks), self.cancel, blocks,
+            self._sums(blocks), self.cancel, *self._workspace(), blocks,
         )  # fmt: skip
 
     def share(self, method: int, begin: int) -> None:
@@ -201,10 +203,10 @@ class _Batch:
             elimination().improve_goals(
                 self.goals, (np.uint64(self.seed), self.task.first, layout.outcomes),
                 layout.component, layout.summed, layout.first_row, *self._lists(), parts,
-                plan.largest,
                 (float(self.task.wanted), self._horizon(), MAX_ROUNDS), self.values, self.warm,
                 self.residual, self.report, layout.outcome, self._scaling(), self._sums(blocks),
-                self.cancel, blocks,
+                self.cancel, *self._workspace(), aligned(plan.largest, int(kernels().LANES)),
+                blocks,
             )  # fmt: skip
 
         self._share(begin, len(self.report), work)
@@ -251,10 +253,20 @@ class _Batch:
             done = min(blocks * int(kernels().BLOCK), self.count)
             self.task.progress(done, self.count)
 
+    def _workspace(self) -> tuple[Floats, Floats]:
+        """A tile for one block of goals, and room beside it."""
+        layout, kernel = self.layout, kernels()
+        rows = np.diff(layout.first_row[layout.component])
+        sums = int(rows[layout.summed].max(initial=0))
+        longest = int(np.diff(layout.component).max(initial=1))
+        lines = len(layout.order) + layout.outcomes + sums
+        return aligned(lines, kernel.BLOCK), aligned(longest + kernel.ROOM, kernel.BLOCK)
+
     def _lists(self) -> tuple[Any, ...]:
         layout = self.layout
         outer, whole = as_tuple(layout.outer), as_tuple(layout.whole)
-        return as_tuple(layout.moving), layout.inside, outer, whole
+        seeds = (layout.seeds.first, *as_tuple(layout.seeds.lists))
+        return as_tuple(layout.moving), outer, seeds, whole
 
     def _scaling(self) -> tuple[float, float, int]:
         return (*(self.task.scaling or (0.0, 0.0)), self.count)
@@ -310,6 +322,16 @@ def named_method(method: Method | str) -> Method:
     except ValueError:
         known = ", ".join(repr(known.value) for known in Method)
         raise WorldError(f"method must be one of {known}, got {method!r}") from None
+
+
+def aligned(lines: int, width: int) -> Floats:
+    """An array `[lines, width]` whose lines begin with a line of the cache, not filled.
+
+    A vector that lies across two lines of the cache takes twice as long to read.
+    """
+    raw = np.empty(lines * width + CACHE_LINE // 8)
+    begin = -raw.ctypes.data % CACHE_LINE // 8
+    return raw[begin : begin + lines * width].reshape(lines, width)
 
 
 def padded_count(count: int) -> int:

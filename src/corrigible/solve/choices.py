@@ -9,7 +9,7 @@ from corrigible.solve.kernels import compiled_entry, compiled_leaf
 from corrigible.solve.vectors import BLOCK, best_rows
 from corrigible.world.record import Floats, Int32s, Int64s
 
-_Rows = tuple[Int64s, Int64s, Floats]  # first, line, weight, as in `layout.Lists`
+_Rows = tuple[Int64s, Int64s, Floats]  # first, line, weight, as in `lists.Lists`
 
 
 @compiled_leaf
@@ -50,7 +50,6 @@ def choose_rows(
     first, line, weight = whole
     tile = np.empty((lines + outcomes, BLOCK))
     worth = np.empty((widest, BLOCK))
-    unused = np.empty((1, BLOCK), dtype=np.int32)
     for block in range(blocks[0], blocks[1]):
         at = block * BLOCK
         _pick(goals, at, tile, lines)
@@ -59,7 +58,7 @@ def choose_rows(
             start, stop = first_row[s], first_row[s + 1]
             for k in range(stop - start):
                 r = preference[start + k]
-                best_rows(tile, first, line, weight, r, r + 1, worth, k, unused, 0)
+                best_rows(tile, first, line, weight, r, r + 1, worth, k)
             for g in range(BLOCK):
                 best = -np.inf
                 for k in range(stop - start):
@@ -86,12 +85,11 @@ def row_worths(
     first, line, weight = whole
     tile = np.empty((lines + outcomes, BLOCK))
     room = np.empty((1, BLOCK))
-    unused = np.empty((1, BLOCK), dtype=np.int32)
     for block in range(blocks[0], blocks[1]):
         at = block * BLOCK
         _pick(goals, at, tile, lines)
         _pick(values, at, tile, 0)
         for r in range(len(first) - 1):
-            best_rows(tile, first, line, weight, r, r + 1, room, 0, unused, 0)
+            best_rows(tile, first, line, weight, r, r + 1, room, 0)
             for g in range(BLOCK):
                 worth[r, at + g] = room[0, g]

@@ -11,6 +11,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from corrigible.solve.kernels import (
+    ROOM,
     compiled_entry,
     compiled_leaf,
     inlined,
@@ -20,7 +21,7 @@ from corrigible.solve.kernels import (
     measure_block,
     sweep_component,
 )
-from corrigible.solve.vectors import BLOCK, LANES, Emitter, pointer, whole_number
+from corrigible.solve.vectors import BLOCK, LANES, Call, Emitter
 from corrigible.world.record import Bools, Floats, Int32s, Int64s, UInt8s
 
 SWEEPS = 8  # between two evaluations: one takes as long as dozens, and they save some of them
@@ -29,6 +30,7 @@ IMPROVEMENTS = 1000  # far above what is ever needed: a policy never comes back
 NEGLIGIBLE = 1e-100  # of a weight: far below rounding, far above what processors are slow with
 
 _Rows = tuple[Int64s, Int64s, Floats]
+_Seeds = tuple[Int64s, Int64s, Int64s, Floats]
 _Plan = tuple[Int64s, Int64s, Int32s, Int64s, Int32s, Int32s]
 """place, first, entry, first_target, target and spot of a `factors.Plan`."""
 
@@ -47,15 +49,10 @@ def _subtract_lines(
     signature = types.void(numbers, target, start, source, count, factor, line)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        emit = Emitter(builder, width=LANES)
-        numbers, target = (pointer(context, builder, signature, values, i) for i in (0, 1))
-        start, source, count = (
-            whole_number(context, builder, signature, values, i) for i in (2, 3, 4)
-        )
-        held = emit.load(
-            pointer(context, builder, signature, values, 5),
-            whole_number(context, builder, signature, values, 6),
-        )
+        emit, call = Emitter(builder, width=LANES), Call(context, builder, signature, values)
+        numbers, target = call.data(0), call.data(1)
+        start, source, count = call.number(2), call.number(3), call.number(4)
+        held = emit.load(call.data(5), call.number(6))
 
         def update(i: Any, carried: list[Any]) -> list[Any]:
             to = builder.sext(emit.at(target, builder.add(start, i)), ir.IntType(64))
@@ -203,11 +200,10 @@ def improve_goals(
     summed: Bools,
     first_row: Int64s,
     moving: _Rows,
-    inside: Int64s,
     outer: _Rows,
+    seeds: _Seeds,
     whole: _Rows,
     plan: _Plan,
-    largest: int,
     limits: tuple[float, float, int],
     values: Floats,
     warm: bool,
@@ -217,6 +213,9 @@ def improve_goals(
     scaling: tuple[float, float, int],
     sums: Floats,
     cancel: UInt8s,
+    tile: Floats,
+    room: Floats,
+    numbers: Floats,
     blocks: tuple[int, int],
 ) -> None:
     """As `kernels.solve_goals`, with policy iteration instead of sweeps.
@@ -228,11 +227,10 @@ def improve_goals(
         summed: as there.
         first_row: as there.
         moving: as there.
-        inside: as there.
         outer: as there.
+        seeds: as there.
         whole: as there.
         plan: the elimination of the layout's components.
-        largest: numbers that the largest component has.
         limits: the residual wanted, the horizon, and how many rounds at most.
         values: as there.
         warm: as there.
@@ -242,18 +240,16 @@ def improve_goals(
         scaling: as there.
         sums: as there.
         cancel: as there.
+        tile: as there.
+        room: as there.
+        numbers: `[numbers of the largest component's plan, LANES]`, workspace.
         blocks: as there.
     """
     wanted, horizon, rounds = limits
     lines = len(first_row) - 1
-    longest, sums_lines = 1, 0
-    for c in range(len(component) - 1):
-        longest = max(longest, component[c + 1] - component[c])
-        if summed[c]:
-            sums_lines = max(sums_lines, first_row[component[c + 1]] - first_row[component[c]])
-    tile, room = np.empty((lines + draw[2] + sums_lines, BLOCK)), np.empty((3, BLOCK))
+    longest = len(room) - ROOM
     policy = np.empty((longest, BLOCK), dtype=np.int32)
-    numbers, right = np.empty((largest, LANES)), np.empty((longest, LANES))
+    right = np.empty((longest, LANES))
     factor = np.empty((1, LANES))
     pins = np.full(len(residual), -1)
     pinned = np.empty(BLOCK + 1, dtype=np.int64)
@@ -266,15 +262,13 @@ def improve_goals(
                 lo, hi = component[c], component[c + 1]
                 begin = hi - lo == 1 or not (warm or attempt > 0)
                 bounds = (lo, hi, lines + draw[2] if summed[c] else -1)
-                leave_component(
-                    tile, bounds, first_row, outer, moving, inside, begin, pinned, room, policy
-                )
+                leave_component(tile, bounds, first_row, outer, seeds, begin, pinned)
                 if hi - lo > 1:
                     report[block, 1] += _improve(
                         tile, (lo, hi), first_row, moving, pinned, plan, tolerance,
                         policy, room, numbers, right, factor, cancel,
                     )  # fmt: skip
-            left = measure_block(tile, first_row, whole, pinned, horizon, room, policy)
+            left = measure_block(tile, first_row, whole, pinned, horizon, room)
             if not left > wanted or cancel[0]:
                 break
             tolerance /= 8

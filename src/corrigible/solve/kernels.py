@@ -13,10 +13,11 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
-from corrigible.solve.vectors import BLOCK, LANES, best_rows
+from corrigible.solve.vectors import BLOCK, LANES, best_rows, improve_line
 from corrigible.world.record import Bools, Floats, Int32s, Int64s, UInt8s
 
-PROBE = 4  # sweeps over which a method's speed is measured
+PROBE = 6  # sweeps over which a method's speed is measured
+ROOM = 3  # lines of workspace beside those of a component
 MARGIN = 3  # another method must promise to be this many times as quick: first sweeps flatter
 LIFT_EVERY = 8  # sweeps between two evaluations of the policy: one takes about 20 of them
 LIFT_FROM = 24  # sweeps that a component gets without, unless lifts are asked for
@@ -25,7 +26,8 @@ ANY, SWEEPS, SPAN, LIFTS = range(4)
 """How components are settled: whatever promises to be quickest, or by one method alone."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_Rows = tuple[Int64s, Int64s, Floats]  # first, line, weight, as in `layout.Lists`
+_Rows = tuple[Int64s, Int64s, Floats]  # first, line, weight, as in `lists.Lists`
+_Seeds = tuple[Int64s, Int64s, Int64s, Floats]  # first, and the three of its lists
 
 
 def compiled_leaf(function: _F) -> _F:
@@ -125,41 +127,27 @@ def leave_component(
     bounds: tuple[int, int, int],
     first_row: Int64s,
     outer: _Rows,
-    moving: _Rows,
-    inside: Int64s,
+    seeds: _Seeds,
     begin: bool,
     pins: Int64s,
-    room: Floats,
-    policy: Int32s,
 ) -> None:
     """What of a component's rows does not change while it is settled, and where it starts.
 
     `bounds` are its lines and the line of the tile from which the sums of what each row brings
     from outside are written, or -1 where sweeps add that up themselves.  Where `begin`, each
-    line starts at the best of leaving and of going to and fro between two states for good:
-    where moves can be taken back, that is the best of all cycles.  What goals hold at 1 in the
-    component is set to 1, and `pins[BLOCK]` says whether any do.
+    line starts at the best of its seeds.  What goals hold at 1 in the component is set to 1, and
+    `pins[BLOCK]` says whether any do.
     """
     lo, hi, sums = bounds
-    first, line, weight = outer
     base = first_row[lo]
     if sums >= 0:
+        first, line, weight = outer
         for r in range(base, first_row[hi]):
-            best_rows(tile, first, line, weight, r, r + 1, tile, sums + r - base, policy, 0)
+            best_rows(tile, first, line, weight, r, r + 1, tile, sums + r - base)
     if begin:
-        then, to, likely = moving
+        own, first, line, weight = seeds
         for s in range(lo, hi):
-            best_rows(tile, first, line, weight, first_row[s], first_row[s + 1], tile, s, policy, 0)
-            for r in range(first_row[s], first_row[s + 1]):
-                there = to[then[r]] if inside[r] == 1 else s
-                for q in range(first_row[there], first_row[there + 1] if there != s else 0):
-                    around = likely[then[r]] * likely[then[q]]
-                    if inside[q] == 1 and to[then[q]] == s and around < 1:
-                        best_rows(tile, first, line, weight, r, r + 1, room, 0, policy, 0)
-                        best_rows(tile, first, line, weight, q, q + 1, room, 1, policy, 0)
-                        for g in range(BLOCK):
-                            once = room[0, g] + likely[then[r]] * room[1, g]
-                            tile[s, g] = max(tile[s, g], once / (1 - around))
+            best_rows(tile, first, line, weight, own[s], own[s + 1], tile, s)
     pins[BLOCK] = 0
     for g in range(BLOCK):
         if lo <= pins[g] < hi:
@@ -190,14 +178,18 @@ def sweep_component(
     for k in range(hi - lo):
         s = lo + k if upward else hi - 1 - k
         start, stop = first_row[s], first_row[s + 1]
-        best_rows(tile, first, line, weight, start, stop, room, 0, policy, (s - lo) * kept)
+        held = False
         if pins[BLOCK]:
             for g in range(BLOCK):
-                if pins[g] == s:
-                    room[0, g] = 1.0
-        for g in range(BLOCK):
-            room[1, g] = max(room[1, g], abs(room[0, g] - tile[s, g]))
-            tile[s, g] = room[0, g]
+                held = held or pins[g] == s
+        if not held:
+            improve_line(tile, first, line, weight, start, stop, s, room, policy, (s - lo) * kept)
+        else:
+            best_rows(tile, first, line, weight, start, stop, room, 0)
+            for g in range(BLOCK):
+                if pins[g] != s:
+                    room[1, g] = max(room[1, g], abs(room[0, g] - tile[s, g]))
+                    tile[s, g] = room[0, g]
     moved = 0.0
     for g in range(BLOCK):
         moved = max(moved, room[1, g])
@@ -289,7 +281,6 @@ def _jacobi(
     first_row: Int64s,
     whole: _Rows,
     room: Floats,
-    policy: Int32s,
 ) -> float:
     """One Jacobi sweep of a component; half the span of its changes, at most over the goals.
 
@@ -301,9 +292,7 @@ def _jacobi(
     for g in range(BLOCK):
         room[low, g], room[high, g] = np.inf, -np.inf
     for s in range(lo, hi):
-        best_rows(
-            tile, first, line, weight, first_row[s], first_row[s + 1], room, s - lo, policy, 0
-        )
+        best_rows(tile, first, line, weight, first_row[s], first_row[s + 1], room, s - lo)
     for s in range(lo, hi):
         for g in range(BLOCK):
             change = room[s - lo, g] - tile[s, g]
@@ -333,7 +322,7 @@ def _settle_span(
     whole: _Rows,
     limits: tuple[float, float, int],
     rival: float,
-    policy: Int32s,
+    room: Floats,
     cancel: UInt8s,
 ) -> int:
     """Settle a closed component by Jacobi sweeps; how many, or less than 0 where given up.
@@ -345,12 +334,11 @@ def _settle_span(
     """
     lo, hi = bounds
     discount, tolerance, most = limits
-    room = np.empty((hi - lo + 2, BLOCK))
     before = np.inf
     took = 0
     sweep = 0
     while took == 0:
-        half = discount * _jacobi(tile, (lo, hi), first_row, whole, room, policy)
+        half = discount * _jacobi(tile, (lo, hi), first_row, whole, room)
         sweep += 1
         if not half > tolerance:
             for g in range(BLOCK):
@@ -407,7 +395,7 @@ def _settle(
     done = False
     while not done:
         if rival > MARGIN * PROBE:
-            took = _settle_span(tile, (lo, hi), first_row, whole, limits, rival, policy, cancel)
+            took = _settle_span(tile, (lo, hi), first_row, whole, limits, rival, room, cancel)
             done, sweeps, rival = took > 0, sweeps + abs(took), 0.0
             report[block, 2] += done
         else:
@@ -435,7 +423,6 @@ def measure_block(
     pins: Int64s,
     horizon: float,
     room: Floats,
-    policy: Int32s,
 ) -> float:
     """The largest |TV - V| of the block, T the Bellman operator as given.
 
@@ -448,7 +435,7 @@ def measure_block(
     for g in range(BLOCK):
         room[1, g], room[2, g] = np.inf, -np.inf
     for s in range(lines):
-        best_rows(tile, first, line, weight, first_row[s], first_row[s + 1], room, 0, policy, 0)
+        best_rows(tile, first, line, weight, first_row[s], first_row[s + 1], room, 0)
         for g in range(BLOCK):
             off = 0.0 if pins[g] == s else room[0, g] - tile[s, g]
             room[1, g] = min(room[1, g], off)
@@ -475,9 +462,10 @@ def solve_goals(
     functional: Bools,
     summed: Bools,
     first_row: Int64s,
-    moving: _Rows,
     inside: Int64s,
+    moving: _Rows,
     outer: _Rows,
+    seeds: _Seeds,
     whole: _Rows,
     pins: Int64s,
     limits: tuple[float, float, float, int, int, int],
@@ -489,6 +477,8 @@ def solve_goals(
     scaling: tuple[float, float, int],
     sums: Floats,
     cancel: UInt8s,
+    tile: Floats,
+    room: Floats,
     blocks: tuple[int, int],
 ) -> None:
     """Solve each block of goals in a range on its own, and measure what is left.
@@ -501,9 +491,10 @@ def solve_goals(
         functional: the layout's.
         summed: the layout's.
         first_row: the layout's.
-        moving: the layout's, as a tuple.
         inside: the layout's.
+        moving: the layout's, as a tuple.
         outer: as `moving`.
+        seeds: the same.
         whole: the same.
         pins: `[G]`, the line that each goal holds at 1, or -1.
         limits: the discount; the residual wanted; 1 / (1 - discount) where adding a constant to
@@ -517,16 +508,13 @@ def solve_goals(
         scaling: see `keep_block`.
         sums: `[L, 2]`, added to, where values are not kept.
         cancel: `[1]`; where it becomes other than 0, all ends soon, and nothing is of use.
+        tile: `[L + O + most rows of a component that is summed, BLOCK]`, workspace.
+        room: `[lines of the largest component + ROOM, BLOCK]`, workspace.
         blocks: the first block, and the one after the last.
     """
     discount, wanted, horizon, most, rounds, method = limits
     lines, outcomes = len(first_row) - 1, draw[2]
-    longest, sums_lines = 1, 0
-    for c in range(len(component) - 1):
-        longest = max(longest, component[c + 1] - component[c])
-        if summed[c]:
-            sums_lines = max(sums_lines, first_row[component[c + 1]] - first_row[component[c]])
-    tile, room = np.empty((lines + outcomes + sums_lines, BLOCK)), np.empty((3, BLOCK))
+    longest = len(room) - ROOM
     policy = np.empty((longest, BLOCK), dtype=np.int32)
     reals = np.empty((3 * LANES, longest))
     places = np.empty((LANES + 2, longest), dtype=np.int32)
@@ -539,16 +527,14 @@ def solve_goals(
                 lo, hi = component[c], component[c + 1]
                 begin = hi - lo == 1 or not (warm or attempt > 0)
                 bounds = (lo, hi, lines + outcomes if summed[c] else -1)
-                leave_component(
-                    tile, bounds, first_row, outer, moving, inside, begin, pinned, room, policy
-                )
+                leave_component(tile, bounds, first_row, outer, seeds, begin, pinned)
                 if hi - lo > 1:
                     _settle(
                         tile, (lo, hi, closed[c], functional[c]), first_row, moving, inside,
                         whole, pinned, (discount, wanted / 8.0**attempt, most), method, room,
                         policy, reals, places, report, block, cancel,
                     )  # fmt: skip
-            left = measure_block(tile, first_row, whole, pinned, horizon, room, policy)
+            left = measure_block(tile, first_row, whole, pinned, horizon, room)
             if not left > wanted or cancel[0]:
                 break
         keep_block(tile, room, at, values, residual, own, scaling, sums)

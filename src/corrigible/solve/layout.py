@@ -15,10 +15,10 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from corrigible.errors import DiscountError, WorldError
+from corrigible.solve.lists import Lists, Seeds, are_summed, joined, seeds_of
 from corrigible.world.record import ROW_SUM_TOLERANCE, Bools, Floats, Int32s, Int64s, World
 
 CACHED_PER_WORLD = 8
-FEW_TERMS = 2  # a row's terms from outside its component: up to so many are summed each time
 EXACT_SUM = 8 * float(np.finfo(np.float64).eps)  # how far a row's sum may round away from 1
 
 
@@ -32,15 +32,6 @@ class Boundary:
 
     states: Bools  # [S]
     occupancy: Floats  # [S, O]
-
-
-@dataclass(frozen=True, eq=False)
-class Lists:
-    """Sparse lists, one for each row: list i is `first[i]:first[i+1]` of `line` and `weight`."""
-
-    first: Int64s  # [Q+1]
-    line: Int64s  # [N], lines of the tile
-    weight: Floats  # [N]
 
 
 @dataclass(frozen=True)
@@ -88,29 +79,22 @@ class Layout:
     # line of the tile that holds their sum: line L + O + row, rows counted from the component's
     inside: Int64s = field(init=False)  # [Q], how many terms of each row of `moving` are inner
     summed: Bools = field(init=False)  # [C], whether such lines are used
+    seeds: Seeds = field(init=False)  # where sweeps start
 
     def __post_init__(self) -> None:
-        part = np.repeat(np.arange(len(self.component) - 1), np.diff(self.component))
-        part = np.repeat(part, np.diff(self.first_row))  # the component of each row
-        inner, outer = np.diff(self.inner.first), np.diff(self.outer.first)
         components = len(self.component) - 1
-        rows = np.bincount(part, minlength=components)
-        summed = np.bincount(part, outer, components) > FEW_TERMS * rows
-        counts = np.where(summed[part], 1, outer)
-        first = np.concatenate([[0], np.cumsum(inner + counts)]).astype(np.int64)
-        line, weight = np.empty(first[-1], dtype=np.int64), np.ones(first[-1])
-        at = np.repeat(first[:-1] - self.inner.first[:-1], inner) + np.arange(len(self.inner.line))
-        line[at], weight[at] = self.inner.line, self.inner.weight
-        behind = first[:-1] + inner
-        at = np.repeat(behind - self.outer.first[:-1], outer) + np.arange(len(self.outer.line))
-        kept = np.repeat(~summed[part], outer)
-        line[at[kept]], weight[at[kept]] = self.outer.line[kept], self.outer.weight[kept]
-        begin = self.first_row[self.component[:-1]]
-        own = len(self.order) + self.outcomes + np.arange(len(part)) - begin[part]
-        line[behind[summed[part]]] = own[summed[part]]
-        object.__setattr__(self, "moving", Lists(first, line, weight))
-        object.__setattr__(self, "inside", inner.astype(np.int64))
+        part = np.repeat(np.arange(components), np.diff(self.component))
+        home = np.repeat(np.arange(len(self.order)), np.diff(self.first_row))
+        part = part[home]
+        summed = are_summed(self.outer, part, components)
+        begin = self.first_row[self.component[:-1]][part]
+        own = len(self.order) + self.outcomes + np.arange(len(part)) - begin
+        moving = joined(self.inner, self.outer, np.where(summed[part], own, -1))
+        inside = np.diff(self.inner.first).astype(np.int64)
+        object.__setattr__(self, "moving", moving)
+        object.__setattr__(self, "inside", inside)
         object.__setattr__(self, "summed", summed)
+        object.__setattr__(self, "seeds", seeds_of(moving, inside, home))
 
 
 _cache: WeakKeyDictionary[World, OrderedDict[tuple[object, ...], Layout]] = WeakKeyDictionary()

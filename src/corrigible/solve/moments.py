@@ -5,7 +5,7 @@ states, not with the goals.  Axes: S states, G goals.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from corrigible.solve.optimal import ROUNDING
 from corrigible.solve.sample import GoalSample
 from corrigible.solve.threads import Progress
 from corrigible.world.record import Bools, Floats, World
+
+HELD = 1024  # goals held together where a quantile makes them
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ def value_moments(
 
     Args:
         world: the world.
-        sample: the goals; drawn as they are needed, never held together.
+        sample: the goals; drawn as they are needed, never held all together.
         discount: per step, in [0, 1).
         tolerance: of each goal's values, in units of the utilities.
         available: the rows that may be taken, `[R]`; default all.
@@ -69,7 +71,14 @@ def value_moments(
     """
     layout = _layout(world, discount, tolerance, available)
     task = Task(tolerance, method=named_method(method), progress=progress, scaling=(1.0, 0.0))
-    return gathered([solved_batch(layout, sample, task)], sample.seed)
+    if sample.quantile is None:
+        return gathered([solved_batch(layout, sample, task)], sample.seed)
+    parts: list[Batch] = []
+    for part in batches(layout, sample, replace(task, progress=None), size=HELD):
+        parts.append(part)
+        if progress is not None:
+            progress(sum(done.n for done in parts), sample.count)
+    return gathered(parts, sample.seed)
 
 
 def batches(layout: Layout, sample: GoalSample, task: Task, *, size: int) -> Iterator[Batch]:

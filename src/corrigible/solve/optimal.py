@@ -122,25 +122,30 @@ def optimal_values(  # noqa: PLR0913 - one question, asked in many ways; all but
     layout = world_layout(world, discount=discount, available=available, boundary=boundary)
     count = utilities.shape[1]
     warm = None if start is None else _start_values(world, start, count)
-    values = np.empty((world.states, count), dtype=_checked_storage(storage))
+    spread = _Spread.of(utilities)
+    kept = _checked_storage(storage, float(spread.scale.max(initial=0.0)))
+    values = np.empty((world.states, count), dtype=kept)
     bound, described = np.empty(count), [str(layout.structure)]
     for part in _parts(world.states, count):
         told = None if progress is None else _told(progress, part.start, count)
         solved, bound[part], how = _solve_part(
             layout,
             np.ascontiguousarray(utilities[:, part]),
+            spread.part(part),
             replace(task, progress=told),
-            None if warm is None else warm[layout.order, part],
+            warm=None if warm is None else warm[layout.order, part],
         )
         values[layout.order, part] = solved
         described.append(how)
         if boundary is not None:
             values[boundary.states, part] = boundary.occupancy[boundary.states] @ utilities[:, part]
-    finite, scale = np.isfinite(utilities).all(axis=0), abs(utilities).max(axis=0, initial=0.0)
-    values[:, ~finite], bound[~finite], scale[~finite] = np.nan, np.inf, 0.0
-    stored = float(np.finfo(values.dtype).eps) if values.dtype != np.float64 else 0.0
-    bound += stored * scale
-    floor = 4 * (ROUNDING / (1 - layout.contraction) + stored) * scale
+    values[:, ~spread.finite], bound[~spread.finite] = np.nan, np.inf
+    stored, least = 0.0, 0.0
+    if values.dtype != np.float64:
+        kind = np.finfo(values.dtype)
+        stored, least = float(kind.eps), float(kind.tiny)
+    bound += stored * spread.scale + least
+    floor = 4 * (ROUNDING / (1 - layout.contraction) + stored) * spread.scale
     return Solution(
         values=values,
         bound=bound,
@@ -149,19 +154,39 @@ def optimal_values(  # noqa: PLR0913 - one question, asked in many ways; all but
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Spread:
+    """What of goals decides how they are scaled; of a goal that is not finite, nothing."""
+
+    finite: Bools  # [G]
+    scale: Floats  # [G], the largest absolute utility
+    least: Floats  # [G], the least utility, at most 0
+
+    @classmethod
+    def of(cls, utilities: Floats) -> "_Spread":
+        least = np.minimum(utilities.min(axis=0, initial=0.0), 0.0)
+        most = np.maximum(utilities.max(axis=0, initial=0.0), 0.0)
+        finite = np.isfinite(least) & np.isfinite(most)
+        least, most = np.where(finite, least, 0.0), np.where(finite, most, 0.0)
+        return cls(finite, np.maximum(most, -least), least)
+
+    def part(self, goals: slice) -> "_Spread":
+        """That of some of the goals."""
+        return _Spread(self.finite[goals], self.scale[goals], self.least[goals])
+
+
 def _solve_part(
-    layout: Layout, utilities: Floats, task: Task, warm: Floats | None
+    layout: Layout, utilities: Floats, spread: _Spread, task: Task, *, warm: Floats | None
 ) -> tuple[Floats, Floats, str]:
     """Values `[L, G]`, bounds `[G]` and how they were found, for a part of the goals.
 
     Every goal is solved scaled by a power of two to about 1, so that one residual fits them all,
     and, where that moves all values alike, from 0 upwards: sweeps then never overshoot.
     """
-    finite = np.isfinite(utilities).all(axis=0)
-    usable = utilities if finite.all() else np.where(finite, utilities, 0.0)
-    scale = abs(usable).max(axis=0, initial=0.0)
+    scale = spread.scale
+    usable = utilities if spread.finite.all() else np.where(spread.finite, utilities, 0.0)
     unit = np.ldexp(1.0, np.where(scale > 0, np.minimum(np.frexp(scale)[1], 1023), 0))
-    least = np.minimum(usable.min(axis=0, initial=0.0), 0.0) * layout.conserving / unit
+    least = spread.least * layout.conserving / unit
     plain = bool((unit == 1).all() and (least == 0).all())
     finest = task.wanted / unit.max(initial=1.0)
     wanted = max(finest * (1 - layout.contraction) - ROUNDING, 2 * ROUNDING)
@@ -268,10 +293,15 @@ def _start_values(world: World, start: Solution, count: int) -> Floats:
     return np.nan_to_num(start.values)
 
 
-def _checked_storage(storage: npt.DTypeLike) -> np.dtype[Any]:
+def _checked_storage(storage: npt.DTypeLike, largest: float) -> np.dtype[Any]:
     kind = np.dtype(storage)
     if kind not in {np.dtype(np.float64), np.dtype(np.float32)}:
         raise WorldError(f"storage must be float64 or float32, got {kind.name!r}")
+    if largest > np.finfo(kind).max:
+        raise WorldError(
+            f"storage {kind.name} must be able to hold the utilities, got {largest:.3g}; "
+            "use float64 or scale them down"
+        )
     return kind
 
 

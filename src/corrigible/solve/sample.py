@@ -27,7 +27,8 @@ class GoalSample:
     seed: int = 0
     quantile: Callable[[Floats], Floats] | None = None
     """Turns numbers from U[0, 1) into utilities, elementwise: `scipy.stats.beta(2, 5).ppf`;
-    default: U[0, 1) itself."""
+    default: U[0, 1) itself.  Utilities far from 0 for their spread (1e9 + u) cost the variance
+    its digits: leave the constant out."""
     bounds: tuple[float, float] | None = None
     """Between what utilities lie, where `quantile` is given: stopping at a precision needs it."""
 

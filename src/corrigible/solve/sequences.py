@@ -79,6 +79,7 @@ class ConfidenceSequence:
         reach = (math.log(2 / self.error) + self._paid) / self._bets
         self.lower = np.maximum(self.lower, self.low + scale * np.clip(middle - reach, 0, 1))
         self.upper = np.minimum(self.upper, self.low + scale * np.clip(middle + reach, 0, 1))
+        self.upper = np.maximum(self.upper, self.lower)  # crossing them is one of the errors
 
     def _best_bet(self, variance: Floats) -> Floats:
         """The bet that is best by the spread seen so far: for the aim, or for every n alike.

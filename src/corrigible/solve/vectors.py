@@ -85,18 +85,52 @@ class Emitter:
         return self.builder.bitcast(element, kind.as_pointer())
 
 
-def pointer(context: Any, builder: Any, signature: Any, values: Any, position: int) -> Any:  # noqa: PLR0917 - numba's own terms
-    """Where the data of an argument that is an array begins."""
-    array = cast("Any", cgutils).create_struct_proxy(signature.args[position])
-    return array(context, builder, value=values[position]).data
+class Call:
+    """The arguments of one call that is being compiled, by position."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
+        self.context, self.builder = context, builder
+        self.kinds, self.values = signature.args, values
+
+    def data(self, position: int) -> Any:
+        """Where the data of an argument that is an array begins."""
+        array = cast("Any", cgutils).create_struct_proxy(self.kinds[position])
+        return array(self.context, self.builder, value=self.values[position]).data
+
+    def number(self, position: int) -> Any:
+        """An argument that is an integer, in 64 bits."""
+        kinds = self.kinds[position], types.int64
+        return self.context.cast(self.builder, self.values[position], *kinds)
 
 
-def whole_number(context: Any, builder: Any, signature: Any, values: Any, position: int) -> Any:  # noqa: PLR0917 - numba's own terms
-    """An argument that is an integer, in 64 bits."""
-    return context.cast(builder, values[position], signature.args[position], types.int64)
+def _best(emit: Emitter, lists: tuple[Any, Any, Any, Any], start: Any, stop: Any) -> list[Any]:
+    """The best sum of the lists `start..stop` for each goal, and the first list that attains it."""
+    tile, first, line, weight = lists
+    builder, parts = emit.builder, len(emit.parts)
+    nothing = [emit.spread(ir.DoubleType()(0.0))] * parts
+
+    def add_term(term: Any, sums: list[Any]) -> list[Any]:
+        factor = emit.spread(emit.at(weight, term))
+        terms = emit.load(tile, emit.at(line, term))
+        return [builder.fadd(s, builder.fmul(factor, t)) for s, t in zip(sums, terms, strict=True)]
+
+    def keep_better(row: Any, carried: list[Any]) -> list[Any]:
+        best, rows = carried[:parts], carried[parts:]
+        span = emit.at(first, row), emit.at(first, builder.add(row, emit.word(1)))
+        sums = emit.loop(*span, nothing, add_term)
+        this = emit.spread(builder.trunc(row, ir.IntType(32)))
+        better = [builder.fcmp_ordered(">", s, b) for s, b in zip(sums, best, strict=True)]
+        return [builder.select(*of) for of in zip(better, sums, best, strict=True)] + [
+            builder.select(is_better, this, other)
+            for is_better, other in zip(better, rows, strict=True)
+        ]
+
+    lowest = [emit.spread(ir.DoubleType()(float("-inf")))] * parts
+    none = [emit.spread(builder.trunc(start, ir.IntType(32)))] * parts
+    return emit.loop(start, stop, lowest + none, keep_better)
 
 
-def _best_rows(  # noqa: PLR0913, PLR0917 - the signature is numba's
+def _best_rows(  # noqa: PLR0917 - the signature is numba's
     _context: Any,
     tile: Any,
     first: Any,
@@ -106,59 +140,67 @@ def _best_rows(  # noqa: PLR0913, PLR0917 - the signature is numba's
     stop: Any,
     out: Any,
     target: Any,
-    chosen: Any,
-    place: Any,
 ) -> Any:
     """Emit `out[target] = max over r of the sum of list r of tile`, r over `start..stop`.
 
     There is at least one r; its list is `weight * tile[line]` over `first[r]..first[r+1]`, summed
-    in order from 0.  `chosen[place]` gets the first r that attains the maximum.  `tile` and
-    `out` are C-ordered `[*, BLOCK]` float64, `chosen` the same of int32, the pointers int64.
+    in order from 0.  `tile` and `out` are C-ordered `[*, BLOCK]` float64, the pointers int64.
     `out` may be `tile`.  Nothing is checked here.
     """
-    arguments = (tile, first, line, weight, start, stop, out, target, chosen, place)
-    signature = types.void(*arguments)
+    signature = types.void(tile, first, line, weight, start, stop, out, target)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        emit = Emitter(builder, width=BLOCK)
-        parts = len(emit.parts)
-
-        def data(position: int) -> Any:
-            return pointer(context, builder, signature, values, position)
-
-        def number(position: int) -> Any:
-            return whole_number(context, builder, signature, values, position)
-
-        tile, first, line, weight = (data(i) for i in range(4))
-        start, stop = number(4), number(5)
-        nothing = [emit.spread(ir.DoubleType()(0.0))] * parts
-
-        def add_term(term: Any, sums: list[Any]) -> list[Any]:
-            factor = emit.spread(emit.at(weight, term))
-            terms = emit.load(tile, emit.at(line, term))
-            return [
-                builder.fadd(s, builder.fmul(factor, t)) for s, t in zip(sums, terms, strict=True)
-            ]
-
-        def keep_better(row: Any, carried: list[Any]) -> list[Any]:
-            best, rows = carried[:parts], carried[parts:]
-            span = emit.at(first, row), emit.at(first, builder.add(row, emit.word(1)))
-            sums = emit.loop(*span, nothing, add_term)
-            this = emit.spread(builder.trunc(row, ir.IntType(32)))
-            better = [builder.fcmp_ordered(">", s, b) for s, b in zip(sums, best, strict=True)]
-            return [builder.select(*of) for of in zip(better, sums, best, strict=True)] + [
-                builder.select(is_better, this, other)
-                for is_better, other in zip(better, rows, strict=True)
-            ]
-
-        lowest = [emit.spread(ir.DoubleType()(float("-inf")))] * parts
-        none = [emit.spread(builder.trunc(start, ir.IntType(32)))] * parts
-        found = emit.loop(start, stop, lowest + none, keep_better)
-        emit.store(data(6), number(7), found[:parts])
-        emit.store(data(8), number(9), found[parts:])
+        emit, call = Emitter(builder, width=BLOCK), Call(context, builder, signature, values)
+        lists = (call.data(0), call.data(1), call.data(2), call.data(3))
+        best = _best(emit, lists, call.number(4), call.number(5))[: len(emit.parts)]
+        emit.store(call.data(6), call.number(7), best)
         return context.get_dummy_value()
 
     return signature, generate
 
 
 best_rows: Any = intrinsic(_best_rows)
+
+
+def _improve_line(  # noqa: PLR0913, PLR0917 - the signature is numba's
+    _context: Any,
+    tile: Any,
+    first: Any,
+    line: Any,
+    weight: Any,
+    start: Any,
+    stop: Any,
+    target: Any,
+    room: Any,
+    chosen: Any,
+    place: Any,
+) -> Any:
+    """Emit `tile[target] = best of lists start..stop`, as `best_rows`, for a sweep.
+
+    `room[1]` becomes the larger of itself and of how far `tile[target]` moved, and
+    `chosen[place]`, int32, the first list that attains the maximum, for each goal.
+    """
+    signature = types.void(tile, first, line, weight, start, stop, target, room, chosen, place)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        emit, call = Emitter(builder, width=BLOCK), Call(context, builder, signature, values)
+        parts = len(emit.parts)
+        lists = (call.data(0), call.data(1), call.data(2), call.data(3))
+        found = _best(emit, lists, call.number(4), call.number(5))
+        tile, target, room = call.data(0), call.number(6), call.data(7)
+        moved = []
+        old, widest = emit.load(tile, target), emit.load(room, emit.word(1))
+        for best, before, most in zip(found[:parts], old, widest, strict=True):
+            by = builder.fsub(best, before)
+            down = builder.fcmp_ordered("<", by, emit.spread(ir.DoubleType()(0.0)))
+            by = builder.select(down, builder.fsub(before, best), by)
+            moved.append(builder.select(builder.fcmp_ordered(">", by, most), by, most))
+        emit.store(room, emit.word(1), moved)
+        emit.store(tile, target, found[:parts])
+        emit.store(call.data(8), call.number(9), found[parts:])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+improve_line: Any = intrinsic(_improve_line)
