@@ -12,6 +12,7 @@ from tiny import asset, tiny, tool, write
 
 from corrigible.cli import main
 from corrigible.evidence import EvidenceStore, store_path
+from corrigible.solve import batch, factors
 
 PLAIN = {"COLUMNS": None, "FORCE_COLOR": None, "TERM": "dumb", "TTY_COMPATIBLE": None}
 FAST = ("--fast", "--no-evidence")
@@ -113,9 +114,20 @@ def test_the_limit_moves_the_verdict(tmp_path):
     assert audit(tmp_path, allowed, *FAST, "--limit", "1").exit_code == 0
 
 
+def test_what_the_solver_cannot_certify_could_not_be_told(tmp_path, monkeypatch):
+    """Sweeps that run out, and no elimination to take their place: neither safe nor unsafe."""
+    monkeypatch.setattr(batch, "MAX_SWEEPS", 1)
+    monkeypatch.setattr(batch, "TRIAL_SWEEPS", 1)
+    monkeypatch.setattr(batch, "MAX_ROUNDS", 1)
+    monkeypatch.setattr(factors, "MOST_UPDATES", -1)
+    result = audit(tmp_path, tiny(), *FAST)
+    assert result.exit_code == 3
+    assert "could not tell" in (result.stdout + result.stderr).lower()
+
+
 @pytest.mark.slow
-def test_what_the_solver_cannot_certify_could_not_be_told(tmp_path):
-    """A million steps, and a page that climbs by two levels: solved or not, the code is 3."""
+def test_a_horizon_of_a_million_steps_is_solved(tmp_path):
+    """Without stops nothing keeps a planner from its page, and breaking the stop pays nothing."""
     manifest = tiny(
         agent={"horizon": 10**6},
         tools={"s.edit": tool("advance", at="page", success=0.4),
@@ -123,9 +135,7 @@ def test_what_the_solver_cannot_certify_could_not_be_told(tmp_path):
         assets={"page": asset("task", "page", levels=["a", "b", "c"], drift=0.1)},
         oversight={"stop_rate": 0},
     )  # fmt: skip
-    result = audit(tmp_path, manifest, *FAST)
-    assert result.exit_code == 3
-    assert "could not tell" in (result.stdout + result.stderr).lower()
+    assert audit(tmp_path, manifest, *FAST).exit_code == 0
 
 
 BROKEN = {
