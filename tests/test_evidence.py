@@ -569,6 +569,7 @@ for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 15):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_lose_nothing(path):
     """Three writers race from the making of the file on; every record is there once."""
     here = os.fspath(Path(__file__).parent)

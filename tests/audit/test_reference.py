@@ -57,6 +57,7 @@ def test_every_residual_is_zero_and_every_drive_has_a_status():
     assert {a.status for a in audit.drives} == {"modelled", "unreachable"}
 
 
+@pytest.mark.slow
 def test_only_the_guard_holds_it_back_so_it_could_not_be_told():
     verdict = audited((), "aims").verdict
     assert (verdict.outcome, verdict.exit_code) == ("could not tell", 3)

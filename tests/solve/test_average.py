@@ -115,6 +115,7 @@ def assert_exact(world, goals, *, tolerance=1e-6, available=None):
     assert (solution.bound <= tolerance).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 @quick
 @given(seed=SEEDS)
@@ -164,6 +165,7 @@ def test_figure_one_has_the_optimality_probabilities_of_its_paper():
     assert abs(best.mean(axis=1) - [113 / 480, 47 / 160, 113 / 240]).max() < 4 * 0.5 / 100_000**0.5
 
 
+@pytest.mark.slow
 @quick
 @given(seed=SEEDS)
 def test_a_rows_value_is_the_best_of_all_policies_that_take_it(seed):
@@ -276,6 +278,7 @@ def test_where_no_bound_on_the_steps_is_found_the_range_of_the_ends_is_one(monke
     assert solution.bound[0] == pytest.approx(0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 @quick
 @given(seed=SEEDS)
@@ -287,6 +290,7 @@ def test_renaming_states_permutes_values(kind, seed):
     assert (abs(first.values[order] - again.values) <= first.bound + again.bound).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 @quick
 @given(seed=SEEDS, factor=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
@@ -298,6 +302,7 @@ def test_an_affine_change_of_utilities_changes_values_alike(kind, seed, factor, 
     assert (off <= factor * one.bound + other.bound + 1e-15 * (factor + 10)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 @quick
 @given(seed=SEEDS)

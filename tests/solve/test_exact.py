@@ -171,6 +171,7 @@ def test_the_largest_function_has_the_mean_and_shares_that_sampling_finds(seed):
     assert sum(best.values()) == 1
 
 
+@pytest.mark.slow
 @few
 @given(seed=SEEDS)
 def test_independent_groups_give_what_one_group_gives(seed):

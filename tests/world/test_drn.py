@@ -187,6 +187,7 @@ def test_rewards_cannot_ask_for_more_room_than_the_file_may(file):
         read_drn(file(text), initial=0, max_bytes=len(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(alphabet='@stateypcion 01:/.[]"\n', max_size=60), at=st.integers(0, 200))
 def test_any_other_text_is_read_or_refused(text, at, tmp_path_factory):
