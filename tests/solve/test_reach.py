@@ -115,6 +115,16 @@ def test_values_are_1_at_the_target_and_within_0_and_1(seed):
     assert ((values >= 0) & (values <= 1)).all()
 
 
+@pytest.mark.parametrize("seed", [1084, 5200])
+def test_evaluating_policies_reads_a_row_for_the_held_state_too(seed):
+    """For other targets of the batch the state that one target holds has a row like any other."""
+    world = random_world(seed)
+    solution = hitting_values(world, range(world.states), discount=0.9).check()
+    assert "evaluations of the policy" in solution.method
+    alone = [hitting_values(world, [t], discount=0.9).values[:, 0] for t in range(world.states)]
+    assert abs(solution.values - np.stack(alone, axis=1)).max() <= 2 * solution.bound.max()
+
+
 @pytest.mark.parametrize("targets", [[12], [-1], [[0]]])
 def test_a_target_that_is_no_state_is_refused(targets):
     with pytest.raises(WorldError, match=r"targets must be states in 0\.\.11, got"):

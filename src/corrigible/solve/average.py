@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from corrigible.errors import DiscountError, WorldError
+from corrigible.errors import WorldError
 from corrigible.solve.batch import Task, sweep_goals
+from corrigible.solve.checks import check_tolerance
 from corrigible.solve.gains import (
     EndComponents,
     component_gains,
@@ -76,8 +77,7 @@ def average_values(
         DiscountError: `tolerance` is not positive.
         WorldError: shapes do not match the world, or a state has no row left.
     """
-    if not 0 < tolerance < np.inf:
-        raise DiscountError(f"tolerance must be positive and finite, got {tolerance!r}")
+    check_tolerance(tolerance)
     if isinstance(goals, GoalSample):
         goals = goals.utilities(world.outcomes)
     utilities = checked_goals(world, goals)

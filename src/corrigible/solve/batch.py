@@ -23,11 +23,8 @@ from corrigible.world.record import Floats, Int64s, UInt8s
 
 MAX_SWEEPS = 100_000
 MAX_ROUNDS = 12
-CACHE_LINE = 64  # bytes
 TINY = 50_000  # values: below it starting threads takes longer than solving
 LARGE = 20_000  # lines: from here on a single block is a piece of work, so that progress shows
-
-
 TRIAL_SWEEPS = 400  # after which elimination is thought of
 USUAL_IMPROVEMENTS = 10  # policies that policy iteration evaluates, as a rule
 UPDATE_COST, PIVOT_COST = 4.0, 250.0  # in units of what one term of a sweep costs, measured
@@ -205,7 +202,7 @@ class _Batch:
                 layout.component, layout.summed, layout.first_row, *self._lists(), parts,
                 (float(self.task.wanted), self._horizon(), MAX_ROUNDS), self.values, self.warm,
                 self.residual, self.report, layout.outcome, self._scaling(), self._sums(blocks),
-                self.cancel, *self._workspace(), aligned(plan.largest, int(kernels().LANES)),
+                self.cancel, *self._workspace(), np.empty((plan.largest, int(kernels().LANES))),
                 blocks,
             )  # fmt: skip
 
@@ -260,7 +257,7 @@ class _Batch:
         sums = int(rows[layout.summed].max(initial=0))
         longest = int(np.diff(layout.component).max(initial=1))
         lines = len(layout.order) + layout.outcomes + sums
-        return aligned(lines, kernel.BLOCK), aligned(longest + kernel.ROOM, kernel.BLOCK)
+        return np.empty((lines, kernel.BLOCK)), np.empty((longest + kernel.ROOM, kernel.BLOCK))
 
     def _lists(self) -> tuple[Any, ...]:
         layout = self.layout
@@ -322,16 +319,6 @@ def named_method(method: Method | str) -> Method:
     except ValueError:
         known = ", ".join(repr(known.value) for known in Method)
         raise WorldError(f"method must be one of {known}, got {method!r}") from None
-
-
-def aligned(lines: int, width: int) -> Floats:
-    """An array `[lines, width]` whose lines begin with a line of the cache, not filled.
-
-    A vector that lies across two lines of the cache takes twice as long to read.
-    """
-    raw = np.empty(lines * width + CACHE_LINE // 8)
-    begin = -raw.ctypes.data % CACHE_LINE // 8
-    return raw[begin : begin + lines * width].reshape(lines, width)
 
 
 def padded_count(count: int) -> int:

@@ -66,30 +66,3 @@ def choose_rows(
                 for k in range(stop - start - 1, -1, -1):
                     if worth[k, g] >= best - tie:
                         chosen[s, at + g] = preference[start + k]
-
-
-@compiled_entry
-def row_worths(
-    goals: Floats, whole: _Rows, values: Floats, worth: Floats, blocks: tuple[int, int]
-) -> None:
-    """What each row is worth to each goal, given the values.
-
-    Args:
-        goals: `[O, G]`, G a multiple of BLOCK.
-        whole: the layout's, as a tuple.
-        values: `[L, G]`.
-        worth: `[Q, G]`, the result.
-        blocks: the first block, and the one after the last.
-    """
-    lines, outcomes = len(values), goals.shape[0]
-    first, line, weight = whole
-    tile = np.empty((lines + outcomes, BLOCK))
-    room = np.empty((1, BLOCK))
-    for block in range(blocks[0], blocks[1]):
-        at = block * BLOCK
-        _pick(goals, at, tile, lines)
-        _pick(values, at, tile, 0)
-        for r in range(len(first) - 1):
-            best_rows(tile, first, line, weight, r, r + 1, room, 0)
-            for g in range(BLOCK):
-                worth[r, at + g] = room[0, g]

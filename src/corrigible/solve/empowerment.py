@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from corrigible.errors import DiscountError, NotSolvedError, WorldError
+from corrigible.solve.checks import check_tolerance
 from corrigible.solve.impact import noop_rows
 from corrigible.solve.layout import row_matrix
 from corrigible.solve.optimal import ROUNDING, Status
@@ -84,7 +85,7 @@ def channel_capacity(channel: npt.ArrayLike, *, tolerance: float = 1e-6) -> Capa
         DiscountError: `tolerance` is not positive.
         WorldError: the channel is not `[X, Y]`, or a line is not a distribution.
     """
-    _check_tolerance(tolerance)
+    check_tolerance(tolerance)
     given = _checked_channel(channel)
     lines, inverse = np.unique(given, axis=0, return_inverse=True)
     found = _iterated(lines, tolerance)
@@ -129,7 +130,7 @@ def empowerment(
         WorldError: a state is not one of the world's, an action has two rows in one state, or a
             channel would have more than `MAX_CELLS` entries.
     """
-    _check_tolerance(tolerance)
+    check_tolerance(tolerance)
     if steps != int(steps) or steps < 0:
         raise DiscountError(f"steps must be a whole number, not negative, got {steps!r}")
     chosen = np.arange(world.states) if states is None else np.atleast_1d(states).astype(np.int64)
@@ -148,11 +149,6 @@ def empowerment(
         steps=int(steps),
         status=tuple(f.status for f in found),
     )
-
-
-def _check_tolerance(tolerance: float) -> None:
-    if not 0 < tolerance < np.inf:
-        raise DiscountError(f"tolerance must be positive and finite, got {tolerance!r}")
 
 
 def _checked_channel(channel: npt.ArrayLike) -> Floats:

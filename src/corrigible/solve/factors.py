@@ -6,7 +6,6 @@ N states of one component, F updates: the sum over pivots of the squared number 
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -37,7 +36,7 @@ class Plan:
     spot: Int32s  # for each term of the layout's `moving` the number it is part of; -1: none
     largest: int  # numbers that the largest component has
 
-    @cached_property
+    @property
     def updates(self) -> int:
         """F, of all components together."""
         return len(self.target)

@@ -19,6 +19,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from corrigible.errors import DiscountError, WorldError
+from corrigible.solve.checks import check_discount
 from corrigible.solve.layout import row_matrix
 from corrigible.solve.optimal import ROUNDING, Solution, checked_goals
 from corrigible.solve.reach import hitting_values
@@ -192,8 +193,7 @@ def rollout_values(
         DiscountError: `discount` is not in [0, 1).
         WorldError: shapes do not match, or a state has no noop.
     """
-    if not 0 <= discount < 1:
-        raise DiscountError(f"discount must lie in [0, 1), got {discount!r}")
+    check_discount(discount)
     table = _table(auxiliary, world)
     moves = discount * row_matrix(world)[noop_rows(world, noop)]
     finite = np.isfinite(table.values).all(axis=0)
@@ -300,8 +300,7 @@ def attainable_utility_penalties(
         DiscountError: `discount` is not in [0, 1).
         WorldError: shapes do not match, a state has no noop, or a word is not one of those listed.
     """
-    if not 0 <= discount < 1:
-        raise DiscountError(f"discount must lie in [0, 1), got {discount!r}")
+    check_discount(discount)
     utilities, table = checked_goals(world, goals), _table(solution, world)
     if table.values.shape[1] != utilities.shape[1]:
         raise WorldError(

@@ -182,14 +182,14 @@ def sweep_component(
         if pins[BLOCK]:
             for g in range(BLOCK):
                 held = held or pins[g] == s
-        if not held:
-            improve_line(tile, first, line, weight, start, stop, s, room, policy, (s - lo) * kept)
-        else:
-            best_rows(tile, first, line, weight, start, stop, room, 0)
+        if held:
             for g in range(BLOCK):
-                if pins[g] != s:
-                    room[1, g] = max(room[1, g], abs(room[0, g] - tile[s, g]))
-                    tile[s, g] = room[0, g]
+                room[0, g] = room[1, g]
+        improve_line(tile, first, line, weight, start, stop, s, room, policy, (s - lo) * kept)
+        if held:
+            for g in range(BLOCK):
+                if pins[g] == s:
+                    tile[s, g], room[1, g] = 1.0, room[0, g]
     moved = 0.0
     for g in range(BLOCK):
         moved = max(moved, room[1, g])

@@ -9,6 +9,8 @@ import numpy as np
 
 from corrigible.world.record import Bools, Floats, Int64s
 
+FEW_TERMS = 2  # up to so many terms of a row are added up each time
+
 
 @dataclass(frozen=True, eq=False)
 class Lists:
@@ -117,6 +119,3 @@ def are_summed(outer: Lists, part: Int64s, components: int) -> Bools:
     """
     terms = np.bincount(part, np.diff(outer.first), components)
     return np.asarray(terms > FEW_TERMS * np.bincount(part, minlength=components))
-
-
-FEW_TERMS = 2  # up to so many terms of a row are added up each time

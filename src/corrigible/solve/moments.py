@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from corrigible.errors import DiscountError, NotSolvedError, WorldError
+from corrigible.errors import NotSolvedError, WorldError
 from corrigible.solve.batch import Method, Task, named_method, sweep_goals
+from corrigible.solve.checks import check_discount, check_tolerance
 from corrigible.solve.layout import Layout, world_layout
 from corrigible.solve.optimal import ROUNDING
 from corrigible.solve.sample import GoalSample
@@ -156,8 +157,6 @@ def gathered(parts: list[Batch], seed: int) -> Moments:
 
 
 def _layout(world: World, discount: float, tolerance: float, available: Bools | None) -> Layout:
-    if not 0 <= discount < 1:
-        raise DiscountError(f"discount must lie in [0, 1), got {discount!r}")
-    if not 0 < tolerance < np.inf:
-        raise DiscountError(f"tolerance must be positive and finite, got {tolerance!r}")
+    check_discount(discount)
+    check_tolerance(tolerance)
     return world_layout(world, discount=discount, available=available, boundary=None)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from corrigible.errors import DiscountError, NotSolvedError, WorldError
+from corrigible.errors import NotSolvedError, WorldError
 from corrigible.solve.batch import (
     Method,
     Task,
@@ -22,6 +22,7 @@ from corrigible.solve.batch import (
     padded_count,
     sweep_goals,
 )
+from corrigible.solve.checks import check_discount, check_tolerance
 from corrigible.solve.compiled import choices, kernels
 from corrigible.solve.layout import Boundary, Layout, world_layout
 from corrigible.solve.sample import GoalSample
@@ -108,13 +109,12 @@ def optimal_values(  # noqa: PLR0913 - one question, asked in many ways; all but
 
     Raises:
         DiscountError: `discount` is not in [0, 1) or `tolerance` is not positive.
+        NotSolvedError: elimination was named, and the world is too well connected for it.
         WorldError: shapes do not match the world, a state has no row left, or the method is
             unknown or does not suit the world.
     """
-    if not 0 <= discount < 1:
-        raise DiscountError(f"discount must lie in [0, 1), got {discount!r}")
-    if not 0 < tolerance < np.inf:
-        raise DiscountError(f"tolerance must be positive and finite, got {tolerance!r}")
+    check_discount(discount)
+    check_tolerance(tolerance)
     if isinstance(goals, GoalSample):
         goals = goals.utilities(world.outcomes)
     utilities = checked_goals(world, goals)

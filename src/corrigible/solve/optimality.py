@@ -13,13 +13,11 @@ from corrigible.errors import DiscountError, NotSolvedError, WorldError
 from corrigible.evidence import Estimate, share_estimate
 from corrigible.solve.layout import live_states, row_matrix, usable_rows
 from corrigible.solve.optimal import ROUNDING, checked_goals, optimal_values
-from corrigible.solve.sample import GoalSample
+from corrigible.solve.sample import GOALS, MOST_GOALS, GoalSample
 from corrigible.solve.sequences import ConfidenceSequence
 from corrigible.solve.threads import Progress
 from corrigible.world.record import Bools, Floats, Int64s, World
 
-GOALS = 1000  # where the caller says neither goals nor a precision
-MOST_GOALS = 10_000_000  # where a precision is asked for
 PART = 256  # goals to a batch
 NEAR_ONE = 1 - 1e-4  # stands for the limit at discount 1; nearer, rounding hides differences
 

@@ -12,19 +12,18 @@ import numpy.typing as npt
 from corrigible.errors import DiscountError, NotSolvedError, WorldError
 from corrigible.solve.average import average_values
 from corrigible.solve.batch import Task
+from corrigible.solve.checks import check_tolerance
 from corrigible.solve.layout import row_matrix, usable_rows, world_layout
 from corrigible.solve.moments import Batch, gathered, solved_batch
 from corrigible.solve.optimal import ROUNDING, Solution, checked_goals, optimal_values
-from corrigible.solve.sample import GoalSample
+from corrigible.solve.sample import GOALS, MOST_GOALS, GoalSample
 from corrigible.solve.sequences import ConfidenceSequence
 from corrigible.solve.threads import Progress
 from corrigible.world.record import Bools, Floats, World
 
 NORMAL_95 = 1.959963984540054  # two-sided 95% of the standard normal
-GOALS = 1000  # where the caller says neither goals nor a precision
-MOST_GOALS = 10_000_000  # where a precision is asked for
 FIRST_BATCH, LARGEST_BATCH = 128, 8192
-PART = 256  # goals held at once where their values are
+HELD = 2_000_000  # values of goals held at once, where they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +142,12 @@ class _Asked:
             parts.append(part)
             for sequence, span in zip(sequences, _spans(*kinds), strict=True):
                 sequence.add(part.total[span], part.squares[span], part.n)
-            widest = max(sequence.width.max(initial=0.0) for sequence in sequences)
-            if widest + max(p.bound for p in parts) <= precision:
+            off = max(part.bound for part in parts)  # of a state; of a pair twice that
+            widest = max(
+                sequence.width.max(initial=0.0) + times * off * (sequence.count > 0)
+                for times, sequence in enumerate(sequences, start=1)
+            )
+            if widest <= precision:
                 break
         else:
             raise NotSolvedError(
@@ -169,15 +172,16 @@ class _Asked:
         off = np.full(len(found.mean), found.bound)
         off[both] *= 2
         low, high = limits[0] - off, limits[1] + off
+        mean = np.clip(found.mean, low, high)  # a sequence's limits need not hold the latest mean
         return Power(
-            mean=found.mean[own],
+            mean=mean[own],
             low=low[own],
             high=high[own],
             n=found.n,
             seed=goals.seed if isinstance(goals, GoalSample) else None,
             method=method,
             pairs=self.pairs,
-            difference=found.mean[both],
+            difference=mean[both],
             difference_low=low[both],
             difference_high=high[both],
         )
@@ -208,8 +212,9 @@ class _Asked:
 
     def _held(self, goals: Floats | GoalSample, span: slice) -> Batch:
         sums, bound, method = np.zeros((2, self.world.states + len(self.pairs))), 0.0, ""
-        for first in range(span.start, span.stop, PART):
-            stop = min(first + PART, span.stop)
+        size = max(1, HELD // self.world.states)
+        for first in range(span.start, span.stop, size):
+            stop = min(first + size, span.stop)
             if isinstance(goals, GoalSample):
                 part = goals.utilities(self.world.outcomes, first=first, stop=stop)
             else:
@@ -309,8 +314,7 @@ def _asked(  # noqa: PLR0917 - the arguments of power
 ) -> _Asked:
     if not 0 <= discount <= 1:
         raise DiscountError(f"discount must lie in [0, 1], got {discount!r}")
-    if not 0 < tolerance < np.inf:
-        raise DiscountError(f"tolerance must be positive and finite, got {tolerance!r}")
+    check_tolerance(tolerance)
     return _Asked(world, discount, tolerance, _checked_pairs(world, pairs), available)
 
 

@@ -7,8 +7,9 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from corrigible.errors import DiscountError, WorldError
+from corrigible.errors import WorldError
 from corrigible.solve.batch import Task, sweep_goals
+from corrigible.solve.checks import check_tolerance
 from corrigible.solve.layout import live_states, row_matrix, usable_rows, world_layout
 from corrigible.solve.optimal import ROUNDING, Solution, statuses
 from corrigible.world.record import Bools, Int64s, World
@@ -49,8 +50,7 @@ def hitting_values(
     if states.ndim != 1 or len(bad):
         got = states[bad[0]] if states.ndim == 1 else f"the shape {list(states.shape)!r}"
         raise WorldError(f"targets must be states in 0..{world.states - 1}, got {got}")
-    if not 0 < tolerance < np.inf:
-        raise DiscountError(f"tolerance must be positive and finite, got {tolerance!r}")
+    check_tolerance(tolerance)
     if discount == 1:
         return _hitting_probabilities(world, states, tolerance, available)
     blank = _without_outcomes(world)

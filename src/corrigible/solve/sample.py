@@ -8,6 +8,8 @@ import numpy as np
 from corrigible.errors import WorldError
 from corrigible.world.record import Floats, UInt64s
 
+GOALS = 1000  # where the caller says neither goals nor a precision
+MOST_GOALS = 10_000_000  # where a precision is asked for
 GOLDEN = 0x9E3779B97F4A7C15
 _MOST = 2**62
 

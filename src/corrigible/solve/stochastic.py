@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from corrigible.errors import DiscountError, WorldError
+from corrigible.solve.checks import check_discount
 from corrigible.solve.layout import Boundary, live_states, row_matrix, usable_rows
 from corrigible.solve.optimal import checked_goals
 from corrigible.world.record import ROW_SUM_TOLERANCE, Bools, Floats, World
@@ -63,7 +64,7 @@ def row_values(
         WorldError: shapes do not match the world.
     """
     utilities, going_on = checked_goals(world, goals), np.asarray(values, dtype=np.float64)
-    _check_discount(discount)
+    check_discount(discount)
     expected = (world.states, utilities.shape[1])
     if going_on.shape != expected:
         raise WorldError(
@@ -189,7 +190,7 @@ def stochastic_policy_values(
             do not sum to 1.
     """
     utilities = checked_goals(world, goals)
-    _check_discount(discount)
+    check_discount(discount)
     policies = _checked_weights(world, weights, boundary)
     count = policies.shape[1]
     values = np.empty((world.states, count, utilities.shape[1]))
@@ -225,7 +226,7 @@ def paired_policy_values(
         WorldError: as there, or there are not as many policies as goals.
     """
     utilities = checked_goals(world, goals)
-    _check_discount(discount)
+    check_discount(discount)
     policies = _checked_weights(world, weights, boundary)
     if policies.shape[1] != utilities.shape[1]:
         raise WorldError(
@@ -264,7 +265,7 @@ def stochastic_occupancy(
         DiscountError: `discount` is not in [0, 1).
         WorldError: as there, or there is more than one policy.
     """
-    _check_discount(discount)
+    check_discount(discount)
     policies = _checked_weights(world, weights, boundary)
     if policies.shape[1] != 1:
         raise WorldError(f"weights must hold one policy, got {policies.shape[1]}; take a column")
@@ -281,11 +282,6 @@ def policy_chain(world: World, weights: Floats) -> sparse.csr_matrix:
     chain = sparse.csr_matrix(mixing @ row_matrix(world))
     chain.eliminate_zeros()
     return chain
-
-
-def _check_discount(discount: float) -> None:
-    if not 0 <= discount < 1:
-        raise DiscountError(f"discount must lie in [0, 1), got {discount!r}")
 
 
 def _behind_the_best(world: World, values: npt.ArrayLike, available: Bools | None) -> Floats:
