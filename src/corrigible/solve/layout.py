@@ -185,29 +185,17 @@ def _laid_out(
 ) -> Layout:
     live = live_states(world, boundary)
     rows = np.flatnonzero(usable_rows(world, available, live))
-    moves = row_matrix(world)[rows]
-    order, component = _solving_order(world, moves, world.row_state[rows], live)
+    order, component = _solving_order(world, rows, live)
     line = np.full(world.states, -1, dtype=np.int64)
     line[order] = np.arange(len(order))
-    by_line = np.argsort(line[world.row_state[rows]], kind="stable")
-    rows, moves = rows[by_line], moves[by_line]
-    home = line[world.row_state[rows]]
-    payoff = sparse.csr_matrix(
-        (np.full(len(rows), 1 - discount), (np.arange(len(rows)), world.outcome[order][home])),
-        shape=(len(rows), world.outcomes),
-    )
-    if boundary is not None:
-        fixed = np.flatnonzero(boundary.states)
-        payoff = payoff + discount * (
-            moves[:, fixed] @ sparse.csr_matrix(boundary.occupancy[fixed])
-        )
-    whole = sparse.hstack([discount * moves[:, order], payoff], format="csr")
-    whole.sum_duplicates()
-    whole.eliminate_zeros()
+    rows = rows[np.argsort(line[world.row_state[rows]], kind="stable")]
+    moves, home = _moves_of(world, rows), line[world.row_state[rows]]
+    whole = _whole(world, rows, line, discount=discount, boundary=boundary)
     inner, outer = _split(whole, home, component)
-    live_moves = whole[:, : len(order)]
-    stay = np.asarray(live_moves.sum(axis=1)).ravel()
-    closed = _closed(live_moves, home, component, discount)
+    row = _row_of(whole)
+    staying = whole.line < len(order)
+    stay = np.bincount(row[staying], whole.weight[staying], len(rows))
+    closed = _closed(whole, home, component, discount)
     wide = np.diff(component)
     return Layout(
         order=order,
@@ -218,7 +206,7 @@ def _laid_out(
         row=rows,
         outcome=np.array(world.outcome[order], dtype=np.int32),
         outcomes=world.outcomes,
-        whole=_lists(whole),
+        whole=whole,
         inner=inner,
         outer=outer,
         discount=float(discount),
@@ -226,8 +214,8 @@ def _laid_out(
         conserving=bool((abs(stay - discount) <= EXACT_SUM).all()),
         structure=Structure(
             states=len(order),
-            deterministic=bool((np.diff(moves.indptr) == 1).all()),
-            self_loops=bool((moves.indices == world.row_state[rows[_row_of(moves)]]).any()),
+            deterministic=bool((np.diff(moves.first) == 1).all()),
+            self_loops=bool((moves.line == world.row_state[rows[_row_of(moves)]]).any()),
             components=len(wide),
             largest=int(wide.max(initial=0)),
             closed=int(closed.sum()),
@@ -235,40 +223,82 @@ def _laid_out(
     )
 
 
-def _row_of(matrix: sparse.csr_matrix) -> Int64s:
-    """The row of each entry."""
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+def _moves_of(world: World, rows: Int64s) -> Lists:
+    """For each of some rows the states that it may lead to, and how likely."""
+    counts = np.diff(world.entries)[rows]
+    first = np.concatenate([[0], np.cumsum(counts)])
+    if len(rows) == len(world.action) and (rows[1:] > rows[:-1]).all():
+        return Lists(first, world.successor.astype(np.int64), world.probability)
+    at = np.repeat(world.entries[rows] - first[:-1], counts) + np.arange(first[-1])
+    return Lists(first, world.successor[at].astype(np.int64), world.probability[at])
 
 
-def _solving_order(
-    world: World, moves: sparse.csr_matrix, row_state: Int32s, live: Bools
-) -> tuple[Int64s, Int64s]:
+def _row_of(lists: Lists) -> Int64s:
+    """The row of each term."""
+    return np.repeat(np.arange(len(lists.first) - 1), np.diff(lists.first))
+
+
+def _whole(
+    world: World, rows: Int64s, line: Int64s, *, discount: float, boundary: Boundary | None
+) -> Lists:
+    """The Bellman operator: what each row leads to, earns at once, and is worth on the boundary."""
+    moves, lines = _moves_of(world, rows), int((line >= 0).sum())
+    earned = lines + world.outcome[world.row_state[rows]]
+    row, to = _row_of(moves), line[moves.line]
+    stays = slice(None) if boundary is None else to >= 0
+    parts = [
+        (row[stays], to[stays], discount * moves.weight[stays]),
+        (np.arange(len(rows)), earned, np.full(len(rows), 1 - discount)),
+    ]
+    if boundary is not None:
+        fixed = np.flatnonzero(boundary.states)
+        number = np.empty(len(line), dtype=np.int64)
+        number[fixed] = np.arange(len(fixed))
+        ends = to < 0
+        leaving = sparse.csr_matrix(
+            (moves.weight[ends], (row[ends], number[moves.line[ends]])), (len(rows), len(fixed))
+        )
+        beyond = (discount * (leaving @ sparse.csr_matrix(boundary.occupancy[fixed]))).tocoo()
+        parts.append((beyond.row, lines + beyond.col, beyond.data))
+    at, column, weight = (np.concatenate(each) for each in zip(*parts, strict=True))
+    whole = sparse.csr_matrix((weight, (at, column)), (len(rows), lines + world.outcomes))
+    whole.eliminate_zeros()
+    return Lists(
+        first=whole.indptr.astype(np.int64),
+        line=whole.indices.astype(np.int64),
+        weight=whole.data.astype(np.float64),
+    )
+
+
+def _solving_order(world: World, rows: Int64s, live: Bools) -> tuple[Int64s, Int64s]:
     """Live states so that each component comes after all that it leads to, and where each starts.
 
     Within a component states keep their own order.
     """
-    coo = moves.tocoo()
-    inside = live[coo.col]
+    moves = _moves_of(world, rows)
+    tail, head = world.row_state[rows[_row_of(moves)]], moves.line
+    if not live.all():
+        inside = live[head]
+        tail, head = tail[inside], head[inside]
+    first = np.searchsorted(tail, np.arange(world.states + 1))  # rows stand state by state
     graph = sparse.csr_matrix(
-        (np.ones(inside.sum(), dtype=np.int8), (row_state[coo.row[inside]], coo.col[inside])),
-        shape=(world.states, world.states),
+        (np.ones(len(head), dtype=np.int8), head, first), (world.states, world.states)
     )
     _, label = connected_components(graph, directed=True, connection="strong")
-    rank = _sinks_first(graph, label)
+    rank = _sinks_first(tail, head, label)
     states = np.flatnonzero(live)
     order = states[np.argsort(rank[states], kind="stable")]
     starts = np.flatnonzero(np.diff(rank[order], prepend=-1))
     return order, np.append(starts, len(order)).astype(np.int64)
 
 
-def _sinks_first(graph: sparse.csr_matrix, label: Int64s) -> Int64s:
+def _sinks_first(source: Int32s, target: Int64s, label: Int32s) -> Int64s:
     """For each state the rank of its component, `[S]`: below that of all that lead to it.
 
     scipy labels components in the order in which Tarjan's algorithm completes them, which is
     this one, but does not promise it; where it does not hold, the components are sorted here.
     """
-    coo = graph.tocoo()
-    tail, head = label[coo.row], label[coo.col]
+    tail, head = label[source], label[target]
     rank: Int64s = label.astype(np.int64)
     if (tail >= head).all():
         return rank
@@ -291,12 +321,13 @@ def _sinks_first(graph: sparse.csr_matrix, label: Int64s) -> Int64s:
     return np.asarray(rank[label], dtype=np.int64)
 
 
-def _closed(moves: sparse.csr_matrix, home: Int64s, component: Int64s, discount: float) -> Bools:
+def _closed(whole: Lists, home: Int64s, component: Int64s, discount: float) -> Bools:
     """Which components no row leads out of, `[C]`."""
     part = np.repeat(np.arange(len(component) - 1), np.diff(component))
-    coo = moves.tocoo()
-    inside = part[coo.col] == part[home[coo.row]]
-    held = np.bincount(coo.row, coo.data * inside, minlength=len(home))
+    row = _row_of(whole)
+    live = whole.line < component[-1]
+    row, to, weight = row[live], whole.line[live], whole.weight[live]
+    held = np.bincount(row, weight * (part[to] == part[home[row]]), len(home))
     leaks = np.bincount(part[home], held < discount - ROW_SUM_TOLERANCE, len(component) - 1)
     return np.asarray(leaks == 0, dtype=np.bool_)
 
@@ -308,41 +339,29 @@ def _functional(inner: Lists, home: Int64s, component: Int64s) -> Bools:
     return np.asarray(many == 0, dtype=np.bool_)
 
 
-def _split(whole: sparse.csr_matrix, home: Int64s, component: Int64s) -> tuple[Lists, Lists]:
+def _split(whole: Lists, home: Int64s, component: Int64s) -> tuple[Lists, Lists]:
     """Each row's terms inside its component and outside it, both without its self-loop.
 
     Dividing by 1 - self-loop makes a row's value the one of taking it until it moves on.  A row
     that never moves on and earns nothing (self-loop 1, at discount 1) is worth 0: no terms.
     """
-    coo = whole.tocoo()
-    lines = component[-1]
-    part = np.repeat(np.arange(len(component) - 1), np.diff(component))
-    part = np.append(part, np.full(whole.shape[1] - lines, -1))
-    own = home[coo.row]
-    loop = coo.col == own
-    moving = np.ones(whole.shape[0])
-    moving[coo.row[loop]] -= coo.data[loop]
+    row, lines, rows = _row_of(whole), component[-1], len(home)
+    part = np.full(max(lines, int(whole.line.max(initial=0)) + 1), -1)
+    part[:lines] = np.repeat(np.arange(len(component) - 1), np.diff(component))
+    own = home[row]
+    loop = whole.line == own
+    moving = np.ones(rows)
+    moving[row[loop]] -= whole.weight[loop]
     scale = np.divide(1.0, moving, out=np.zeros_like(moving), where=moving > 0)
-    weight = coo.data * scale[coo.row]
-    inside = (part[coo.col] == part[own]) & ~loop
-    outside = (part[coo.col] != part[own]) & ~loop
+    weight = whole.weight * scale[row]
+    inside = (part[whole.line] == part[own]) & ~loop
 
     def chosen(which: Bools) -> Lists:
-        row, line, kept = coo.row[which], coo.col[which], weight[which]
-        heaviest_first = np.lexsort((-kept, row))
-        counts = np.bincount(row, minlength=whole.shape[0])
-        return Lists(
-            first=np.concatenate([[0], np.cumsum(counts)]),
-            line=line[heaviest_first].astype(np.int64),
-            weight=kept[heaviest_first],
-        )
+        number, line, kept = row[which], whole.line[which], weight[which]
+        counts = np.bincount(number, minlength=rows)
+        if counts.max(initial=0) > 1:
+            heaviest_first = np.lexsort((-kept, number))
+            line, kept = line[heaviest_first], kept[heaviest_first]
+        return Lists(np.concatenate([[0], np.cumsum(counts)]), line, kept)
 
-    return chosen(inside), chosen(outside)
-
-
-def _lists(matrix: sparse.csr_matrix) -> Lists:
-    return Lists(
-        first=matrix.indptr.astype(np.int64),
-        line=matrix.indices.astype(np.int64),
-        weight=matrix.data.astype(np.float64),
-    )
+    return chosen(inside), chosen(~inside & ~loop)
