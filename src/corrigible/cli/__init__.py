@@ -1,0 +1,20 @@
+"""The command line: parse, call, print.
+
+What a command alone needs (the solver, the protocol) is imported in it: each takes a second.
+"""
+
+import click
+
+import corrigible
+from corrigible.cli.audits import audit
+from corrigible.cli.deployments import init, review
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(corrigible.__version__, prog_name="corrigible")
+def main() -> None:
+    """Can it, would it pay, does it, is it stopped? For one agent's deployment, per drive."""
+
+
+for _command in (init, review, audit):
+    main.add_command(_command)

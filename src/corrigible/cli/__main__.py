@@ -1,0 +1,5 @@
+"""`python -m corrigible.cli`."""
+
+from corrigible.cli import main
+
+main()
