@@ -24,7 +24,10 @@ ROOMS = (
 )  # fmt: skip
 LIGHT_ROOMS = ("errors", "quantiles", "drives", "evidence", "deployment", "guard", "cli")
 GUARD_ROOMS = {"errors", "quantiles", "drives", "evidence", "deployment", "guard"}
-GUARD_PACKAGES = {"pydantic", "pydantic_core", "ruamel", "mcp", "mcp_types", "cryptography"}
+GUARD_PACKAGES = {
+    "anyio", "cryptography", "httpx2", "mcp", "mcp_types", "pydantic", "pydantic_core", "ruamel",
+    "starlette", "uvicorn",
+}  # fmt: skip
 MOST_LINES, MOST_CODE_LINES = 600, 60
 
 

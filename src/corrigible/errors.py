@@ -8,7 +8,15 @@
     ├── DiscountError (ValueError)      a discount or a tolerance is out of its range
     ├── NotSolvedError (RuntimeError)   a solver stopped short of its tolerance
     ├── EvidenceError (ValueError)      a record or a store breaks the rules of evidence
-    └── MissingExtraError (ImportError) a command needs an extra that is not installed
+    ├── MissingExtraError (ImportError) a command needs an extra that is not installed
+    └── GuardError (RuntimeError)       the guard could not do its work: what it guards is denied
+        ├── DeniedError                 a call was denied; it was not dispatched
+        ├── PendingError                a call waits for an operator; it was not dispatched
+        ├── WithheldError               a call was dispatched, and its result is not handed out
+        ├── LedgerError                 the ledger cannot be written, read or trusted
+        ├── OperatorError               a request to a running guard failed or was refused
+        ├── StaleTableError             a table of weights is not of this manifest
+        └── ContainmentError            the kernel or the rights do not allow an agent's containment
 
 Each message names the place, the rule, what came, and the way out where there is one.
 """
@@ -76,3 +84,42 @@ class EvidenceError(CorrigibleError, ValueError):
 
 class MissingExtraError(CorrigibleError, ImportError):
     """A command needs an extra that is not installed; the message says which to install."""
+
+
+class GuardError(CorrigibleError, RuntimeError):
+    """The guard could not do its work; whatever it was asked for counts as denied."""
+
+
+class DeniedError(GuardError):
+    """A call was denied and not dispatched; the message names the rule and what would lift it."""
+
+
+class PendingError(GuardError):
+    """A call waits for an operator's answer and was not dispatched; `id` is what they answer.
+
+    Raised again by the same call until it is answered.
+    """
+
+    def __init__(self, message: str, *, id: str) -> None:  # noqa: A002  (an operator's word)
+        super().__init__(message)
+        self.id = id
+
+
+class WithheldError(GuardError):
+    """A call was dispatched, but its result came too late or broke a rule: it is not released."""
+
+
+class LedgerError(GuardError):
+    """The ledger cannot be written, read or trusted."""
+
+
+class OperatorError(GuardError):
+    """A request to a running guard failed or was refused."""
+
+
+class StaleTableError(GuardError):
+    """A table of weights was compiled from another manifest; compile it again."""
+
+
+class ContainmentError(GuardError):
+    """The kernel, the system or the rights do not allow what containment needs."""

@@ -8,6 +8,20 @@ import click
 import corrigible
 from corrigible.cli.audits import audit
 from corrigible.cli.deployments import init, review
+from corrigible.cli.guards import compile_, guard_
+from corrigible.cli.operators import (
+    approve,
+    correct,
+    ledger,
+    pause,
+    pending,
+    plan,
+    reject,
+    resume,
+    status,
+    stop,
+)
+from corrigible.cli.runs import run_
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -16,5 +30,10 @@ def main() -> None:
     """Can it, would it pay, does it, is it stopped? For one agent's deployment, per drive."""
 
 
-for _command in (init, review, audit):
+_COMMANDS = (
+    *(init, review, audit),
+    *(compile_, guard_, run_, stop, pause, resume, status),
+    *(pending, approve, reject, plan, correct, ledger),
+)
+for _command in _COMMANDS:
     main.add_command(_command)

@@ -24,6 +24,7 @@ from corrigible.errors import EvidenceError
 
 if TYPE_CHECKING:
     from corrigible.audit.audit import Audit
+    from corrigible.audit.control import Stopped
 
 
 @click.command()
@@ -99,7 +100,10 @@ def audit(  # noqa: PLR0913  (one parameter an option)
             from corrigible.audit.audit import AuditRun, Options  # noqa: PLC0415
             from corrigible.audit.setting import Question  # noqa: PLC0415
         question = Question(goals, seed, states)  # type: ignore[arg-type]  # click checked it
-        options = Options(question, limit=limit, precision=precision, today=date.today())  # noqa: DTZ011
+        options = Options(
+            question, limit=limit, precision=precision, today=date.today(),  # noqa: DTZ011
+            control=_control(loaded),
+        )  # fmt: skip
         with progress() as tell:
             run = AuditRun(loaded, options, tell)
             done = run.quick()
@@ -111,6 +115,19 @@ def audit(  # noqa: PLR0913  (one parameter an option)
         if evidence and not overrides:
             _keep_evidence(loaded, done)
     sys.exit(done.verdict.exit_code)
+
+
+def _control(loaded: Loaded) -> "dict[str, Stopped]":
+    """What drills say of this very manifest; evidence that cannot be read is only told."""
+    from corrigible.audit.control import control_digests, read_control  # noqa: PLC0415
+    from corrigible.evidence import software_digest  # noqa: PLC0415
+
+    try:
+        now = control_digests(loaded.digest, lock_digest(loaded), software_digest())
+        return read_control(Path(loaded.file), now, datetime.now(UTC))
+    except EvidenceError as error:
+        click.echo(f"no evidence was read: {error}", err=True)
+        return {}
 
 
 def _print_quick(done: "Audit") -> None:

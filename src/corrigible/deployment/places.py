@@ -245,6 +245,9 @@ def find_place(all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...]) -> str
     Raises:
         PlaceError: the patterns hold so many wildcards that the walk would not end soon.
     """
+    known = next((text for p in all_of if (text := literal(p)) is not None), None)
+    if known is not None and (fits := _all_fit(known, all_of, none_of)) is not None:
+        return known if fits else None
     start = ""  # what every place that fits begins with
     for pattern in all_of:
         own = _beginning(pattern)
@@ -257,6 +260,46 @@ def find_place(all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...]) -> str
         if (own := _beginning(pattern)).startswith(start) or start.startswith(own)
     )
     return _walk(all_of, near)
+
+
+_LONGEST_MATCHED = 1024
+_MOST_MATCHED = 4  # wildcards of a pattern: more, and matching may take longer than the walk
+
+
+def _all_fit(text: str, all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...]) -> bool | None:
+    """Whether one known place fits all of some patterns and none of others; None: walk instead."""
+    if len(text) > _LONGEST_MATCHED:
+        return None
+    walk = False
+    for patterns, wanted in ((all_of, True), (none_of, False)):
+        for pattern in patterns:
+            own = _beginning(pattern)
+            if len(own) == len(pattern) or not text.startswith(own):
+                fits: bool | None = own == text and len(own) == len(pattern)
+            else:
+                expression = _expression(pattern)
+                fits = None if expression is None else expression.fullmatch(text) is not None
+            if fits is None:
+                walk = True
+            elif fits != wanted:
+                return False
+    return None if walk else True
+
+
+@lru_cache(maxsize=8192)
+def _expression(pattern: Pattern) -> re.Pattern[str] | None:
+    """Return a pattern as a regular expression, where it is quick to match."""
+    if sum(token in _WILD for token in pattern) > _MOST_MATCHED:
+        return None
+    parts: list[str] = []
+    for token, after in zip(pattern, (*pattern, "")[1:], strict=True):
+        if token == _BELOW and after == _ALL:
+            parts.append("(?:/")  # closed behind the `_ALL`
+        elif token == _ALL:
+            parts.append(".*)?" if parts and parts[-1] == "(?:/" else ".*")
+        else:
+            parts.append({_STAR: "[^/]*", _ONE: "[^/]"}.get(token) or re.escape(token))
+    return re.compile("".join(parts), re.DOTALL)
 
 
 @lru_cache(maxsize=8192)
