@@ -31,7 +31,7 @@ ERAS = {"handshake": "legacy", "2026-07-28": "auto"}
 
 @dataclass(frozen=True)
 class Row:
-    """One measured case; `ratio` is ours over the peer's, None where there is no peer."""
+    """One measured case; `ratio` is the peer's over ours, None where there is no peer."""
 
     case: str
     value: float
@@ -211,7 +211,7 @@ def rows(calls: int, given: str | None) -> list[Row]:
         rounded = None if theirs is None else round(theirs, 3)
         for case, name in (("an open gate", "ours"), ("the guard", "guarded")):
             ours = added(walls, name)
-            ratio = None if theirs is None else round(ours / theirs, 3)
+            ratio = None if theirs is None else round(theirs / ours, 3)
             row = Row(f"added p50 by {case}, {era}", round(ours, 3), "ms", version, rounded, ratio)
             found.append(row)
         direct = 1_000 * statistics.median(walls["direct"])

@@ -5,14 +5,15 @@
 Everything that fails on the way denies.  Every method may be called from any thread.
 """
 
+import asyncio
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
-
-import anyio.to_thread
 
 from corrigible.deployment.listing import Listing
 from corrigible.errors import DeniedError, GuardError, OperatorError, WithheldError
@@ -31,6 +32,7 @@ from corrigible.guard.call import Call, Decision
 from corrigible.guard.inflight import InFlight
 from corrigible.guard.latch import EVERYTHING, Latch, Scope
 from corrigible.guard.ledger import Ledger
+from corrigible.guard.ledger_entry import Entry
 from corrigible.guard.plans import Plan, Plans, walk
 from corrigible.guard.policy import Policy, decide
 from corrigible.guard.preview import preview_of
@@ -70,6 +72,7 @@ class Gate:
         self._past = past
         self._listings: dict[str, Listing] = {}
         self._out: dict[str, str] = {}  # calls let out and not released: the digest of each
+        self._born, self._numbers = secrets.token_hex(4), count(1)
         self._door = threading.Lock()  # between looking at the latch and letting a call through
 
     # -- admission -------------------------------------------------------------------------
@@ -80,20 +83,42 @@ class Gate:
         Blocks until the intent is committed, and on the disk where the call is approved or
         irreversible.
         """
+        admission, written = self._begun(call)
+        if written is None:
+            return admission
+        try:
+            written.result(WRITE_TIMEOUT_S)
+        except (GuardError, TimeoutError) as error:
+            return self._unkept(admission, error)
+        return admission
+
+    async def admit_async(self, call: Call) -> Admission:
+        """`admit`, for asyncio: only the wait for the ledger is long, and nothing else waits."""
+        admission, written = self._begun(call)
+        if written is None:
+            return admission
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(written), WRITE_TIMEOUT_S)
+        except (GuardError, TimeoutError) as error:
+            return self._unkept(admission, error)
+        return admission
+
+    def _begun(self, call: Call) -> tuple[Admission, Future[Entry] | None]:
+        """Decide on a call, and begin to write its intent if it may go."""
         admission = self._decided(call)
         if admission.state == "denied":
             self.ledger.append("denied", self._denied(admission), durable=False)
-            return admission
-        if admission.state == "pending":
-            return admission
+        if admission.state != "go":
+            return admission, None
         try:
             body = intent_body(admission, self.redact)
-            written = self.ledger.append("intent", body, durable=admission.decision.durable)
-            written.result(WRITE_TIMEOUT_S)
-        except (GuardError, TimeoutError, ValueError, TypeError, RecursionError) as error:
-            self._leave_plan(admission.approval, "a step could not be kept")
-            return self._refused(admission, "ledger.write", f"its intent cannot be kept: {error}")
-        return admission
+            return admission, self.ledger.append("intent", body, durable=admission.decision.durable)
+        except (GuardError, ValueError, TypeError, RecursionError) as error:
+            return self._unkept(admission, error), None
+
+    def _unkept(self, admission: Admission, error: Exception) -> Admission:
+        self._leave_plan(admission.approval, "a step could not be kept")
+        return self._refused(admission, "ledger.write", f"its intent cannot be kept: {error}")
 
     def _denied(self, admission: Admission) -> dict[str, Any]:
         """Return what is kept of a denied call, also where its arguments are no JSON at all."""
@@ -103,12 +128,8 @@ class Gate:
             call = replace(admission.call, arguments={_NO_JSON: True})
             return denied_body(replace(admission, call=call), self.redact)
 
-    async def admit_async(self, call: Call) -> Admission:
-        """`admit`, without blocking the event loop."""
-        return await anyio.to_thread.run_sync(self.admit, call)
-
     def _decided(self, call: Call) -> Admission:
-        id_ = secrets.token_hex(8)
+        id_ = f"{self._born}-{next(self._numbers)}"
         state = self.latch.state()
         blank = Admission(id_, call, _NOTHING, "denied", epoch=state.epoch)
         mode = state.on(call.server, call.tool, id_, call.caller, call.lineage)
