@@ -9,6 +9,7 @@ import corrigible
 from corrigible.cli.audits import audit
 from corrigible.cli.deployments import init, review
 from corrigible.cli.guards import compile_, guard_
+from corrigible.cli.labs import lab
 from corrigible.cli.operators import (
     approve,
     correct,
@@ -34,6 +35,7 @@ _COMMANDS = (
     *(init, review, audit),
     *(compile_, guard_, run_, stop, pause, resume, status),
     *(pending, approve, reject, plan, correct, ledger),
+    *(lab,),
 )
 for _command in _COMMANDS:
     main.add_command(_command)

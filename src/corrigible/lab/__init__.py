@@ -1,0 +1,1 @@
+"""The literature's worlds and tables, reproduced: theirs, ours, and the verdict."""
