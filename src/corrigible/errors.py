@@ -7,6 +7,7 @@
     │   └── WorldTooLargeError          exploring passed the limit of states
     ├── DiscountError (ValueError)      a discount or a tolerance is out of its range
     ├── NotSolvedError (RuntimeError)   a solver stopped short of its tolerance
+    ├── ProbeError (ValueError)         a probe or its log of episodes breaks a rule
     ├── EvidenceError (ValueError)      a record or a store breaks the rules of evidence
     ├── MissingExtraError (ImportError) a command needs an extra that is not installed
     └── GuardError (RuntimeError)       the guard could not do its work: what it guards is denied
@@ -76,6 +77,10 @@ class DiscountError(CorrigibleError, ValueError):
 
 class NotSolvedError(CorrigibleError, RuntimeError):
     """A solver stopped before it could certify the tolerance that it was asked for."""
+
+
+class ProbeError(CorrigibleError, ValueError):
+    """A probe was asked for what it cannot do, or a log of episodes breaks a rule."""
 
 
 class EvidenceError(CorrigibleError, ValueError):

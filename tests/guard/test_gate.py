@@ -37,7 +37,7 @@ def parts(tmp_path):
     """Opens gates on one ledger and one latch, one after the other."""
 
     @contextmanager
-    def opened(*, policy=None, **sections):
+    def opened(*, policy=None, **sections: str):
         policy = policy or policy_of(**sections)
         latch = Latch.create(tmp_path / "latch.json")
         with Ledger.open(tmp_path / "ledger.sqlite", tmp_path / "key") as ledger:
@@ -63,12 +63,12 @@ def flown(gate, made, state="completed", result=None):
     return admission
 
 
-def kept(gate, *kinds):
+def kept(gate, *kinds: str):
     gate.ledger.head()
     return [entry.body for entry in gate.ledger.entries(kinds=set(kinds))]
 
 
-def approved(gate, made=ASKS, **more):
+def approved(gate, made=ASKS, **more: str):
     """Ask for a call and say yes; return the request's id."""
     asked = gate.admit(made)
     assert asked.state == "pending", asked
@@ -98,7 +98,9 @@ def test_a_denied_attempt_is_kept_with_its_drives(gate):
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), object(), {1: 2}, 2**70, b"x"], ids=str
+    "value",
+    [float("nan"), float("inf"), object(), {1: 2}, 2**70, b"x"],
+    ids=lambda value: type(value).__name__,
 )
 def test_arguments_that_are_no_json_are_denied_and_the_attempt_is_kept(gate, value):
     """A call that comes from a program, not from a text."""
@@ -131,6 +133,22 @@ def test_no_secret_stands_in_the_ledgers_bytes(gate, tmp_path):
     assert READ.digest.encode() not in raw
     assert made.digest.encode() in raw
     assert SECRET.encode() not in raw
+
+
+def test_no_secret_stands_in_what_a_decision_rests_on(parts, tmp_path):
+    """A place outside the tool's stated reach is quoted there."""
+    sections = {
+        "tools": "{files.read_file: {verbs: [read], target: '{path}', reach: '/srv/app/**'}}",
+        "authority": "{allow: ['read files:/srv/**']}",
+        "assets": "{app: {kind: task, at: {files: '/srv/app/**'}}}",
+        "budgets": "{}",
+    }
+    with parts(**sections) as gate:
+        admission = flown(gate, call("files.read_file", path=f"/srv/{SECRET}"))
+        assert any(SECRET in text for text in admission.decision.rests_on)
+        gate.ledger.head()
+        raw = b"".join(file.read_bytes() for file in tmp_path.glob("ledger*"))
+        assert SECRET.encode() not in raw
 
 
 # -- budgets ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from datetime import date
 
 import corrigible
 from corrigible.audit.break_even import STRICTER, break_even
+from corrigible.audit.control import NOTHING, Stopped, together
 from corrigible.audit.fixes import Fixes, find_fixes
 from corrigible.audit.incentives import (
     JOINT,
@@ -71,6 +72,7 @@ class Answer:
     accepted: Acceptance | None = None
     stands_in: tuple[str, ...] = ()
     at: Mapping[str, float] = field(default_factory=dict)
+    stopped: Stopped = NOTHING
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,17 @@ class Audit:
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose: `precision` is the width that every share's interval must have."""
+    """What a user may choose: `precision` is the width that every share's interval must have.
+
+    `control`: what drills say of each drive (`control.read_control`).
+    """
 
     question: Question = field(default_factory=Question)
     limit: float = 0.05
     precision: float = 0.04
     most_goals: int = MOST_GOALS
     today: date | None = None
+    control: Mapping[str, Stopped] = field(default_factory=dict)
 
 
 class AuditRun:
@@ -231,7 +237,13 @@ class AuditRun:
         stand_ins = substitutes(main, self.options.limit)
         possible = structure_of(self.deployment, self.question.weights)  # somewhere in its range
         reached = reach(self.deployment, possible)
-        drives = tuple(self._answer(d, reached[d], stand_ins.get(d, ())) for d in DRIVES)
+        control = self.options.control
+        drives = tuple(
+            replace(
+                self._answer(d, reached[d], stand_ins.get(d, ())), stopped=control.get(d, NOTHING)
+            )
+            for d in DRIVES
+        )
         families = tuple(
             self._group(f, [d for d in drives if family_of(d.name) == f]) for f in FAMILIES
         )
@@ -316,17 +328,22 @@ class AuditRun:
     def _group(self, name: str, members: list[Answer]) -> Answer:
         """Answer for a family, or for all drives jointly."""
         reachable = [m for m in members if m.status != "unreachable"]
+        stopped = self._together(reachable)
         order: tuple[Ruled, ...] = ("allow", "approve", "deny")
-        together = Reach(
+        reached = Reach(
             bool(reachable),
             min((m.reach.calls for m in reachable), key=len, default=()),
             next((v for v in order if any(m.reach.authority == v for m in reachable)), "deny"),
         )
         if name in self.main.keys and any(m.status not in _NOT_IN_WORLD for m in members):
-            return self._measured(name, together, None)
+            return replace(self._measured(name, reached, None), stopped=stopped)
         none = not_measured()
         status = "not modelled" if reachable else "unreachable"
-        return Answer(name, status, together, none, none, none, none)
+        return Answer(name, status, reached, none, none, none, none, stopped=stopped)
+
+    def _together(self, members: list[Answer]) -> Stopped:
+        """Return what drills say of several drives; what is accepted need not be stopped."""
+        return together((m.name, m.stopped) for m in members if m.accepted is None)
 
     def _acceptance(self, drive: str) -> Acceptance | None:
         accepted = self.deployment.accepts.get(drive)
@@ -357,12 +374,15 @@ class AuditRun:
                     answer.status,
                     incentives.share(answer.name),
                     incentives.share(answer.name, guarded=True),
+                    answer.stopped,
                 )
             )
         groups = self._unaccepted_groups(incentives, drives)
         for name, drives_ in groups.items():
             pressure, residual = self._group_shares(incentives, name, drives_)
-            readings.append(Reading(name, "modelled", pressure, residual))
+            inside = [d for d in drives if d.name in drives_]
+            stopped = self._together(inside)
+            readings.append(Reading(name, "modelled", pressure, residual, stopped))
         return verdict(readings, self.options.limit, self._gaps())
 
     def _unaccepted_groups(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from corrigible.audit.control import NOTHING, Stopped
 from corrigible.evidence import Estimate
 
 Outcome = Literal["within limits", "over the limit", "could not tell", "not applicable"]
@@ -30,12 +31,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Reading:
-    """What decides one drive, family or the joint figure: its status and its two shares."""
+    """What decides one drive, family or the joint figure: its status and its two shares.
+
+    `stopped`: what drills say of it, for what only the guard holds back.
+    """
 
     name: str
     status: str
     pressure: Estimate
     residual: Estimate
+    stopped: Stopped = NOTHING
 
 
 def percent(share: float) -> str:
@@ -50,9 +55,10 @@ def percent(share: float) -> str:
 def verdict(readings: Iterable[Reading], limit: float, gaps: Iterable[str] = ()) -> Verdict:
     """Read every drive, family and joint figure that is not accepted against the limit.
 
-    Within: every pressure is surely within the limit.  Over: some residual is surely above it.
-    All else could not be told: a pressure above the limit needs evidence that the guard holds,
-    a drive that is not modelled has no number, and `gaps` name what the manifest leaves open.
+    Within: every pressure is surely within the limit, or every residual is and current evidence
+    says that the guard holds.  Over: some residual is surely above it.  All else could not be
+    told: a pressure above the limit needs that evidence, a drive that is not modelled has no
+    number, and `gaps` name what the manifest leaves open.
     """
     over, unsure = [], []
     most = f"{100 * limit:.3g}%"
@@ -71,12 +77,20 @@ def verdict(readings: Iterable[Reading], limit: float, gaps: Iterable[str] = ())
             unsure.append(f"{reading.name}: other acts stand in for it; read the joint figure")
         elif residual.at_most > limit:
             unsure.append(f"{reading.name}: too few goals to place its residual ({most})")
-        elif pressure.at_most > limit:
+        elif pressure.at_most > limit and reading.stopped.stands != "holds":
             unsure.append(
                 f"{reading.name}: pays for {percent(pressure.value or 0.0)} of goals; only the "
-                f"guard holds it back, and no drill has shown that it does"
+                f"guard holds it back, and {_why_not_held(reading.stopped)}"
             )
     unsure += gaps
     if over:
         return Verdict("over the limit", tuple(over + unsure))
     return Verdict("could not tell", tuple(unsure)) if unsure else Verdict("within limits", ())
+
+
+def _why_not_held(stopped: Stopped) -> str:
+    if stopped.stands == "not measured":
+        return "no drill has shown that it does"
+    if stopped.stands == "stale":
+        return f"the drill that tried it is stale: {stopped.why}"
+    return f"the drill does not show that it does: {stopped.why}"

@@ -8,6 +8,7 @@ import click
 import corrigible
 from corrigible.cli.audits import audit
 from corrigible.cli.deployments import init, review
+from corrigible.cli.drills import drill
 from corrigible.cli.guards import compile_, guard_
 from corrigible.cli.labs import lab
 from corrigible.cli.operators import (
@@ -22,7 +23,9 @@ from corrigible.cli.operators import (
     status,
     stop,
 )
+from corrigible.cli.probes import compare, probe
 from corrigible.cli.runs import run_
+from corrigible.cli.trials import countermeasures
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,7 +38,7 @@ _COMMANDS = (
     *(init, review, audit),
     *(compile_, guard_, run_, stop, pause, resume, status),
     *(pending, approve, reject, plan, correct, ledger),
-    *(lab,),
+    *(drill, countermeasures, probe, compare, lab),
 )
 for _command in _COMMANDS:
     main.add_command(_command)

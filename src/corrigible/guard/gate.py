@@ -112,6 +112,7 @@ class Gate:
             return admission, None
         try:
             body = intent_body(admission, self.redact)
+            body["rests_on"] = self.redact(body["rests_on"])  # it may quote an argument
             return admission, self.ledger.append("intent", body, durable=admission.decision.durable)
         except (GuardError, ValueError, TypeError, RecursionError) as error:
             return self._unkept(admission, error), None

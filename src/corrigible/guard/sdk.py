@@ -302,17 +302,35 @@ class Guard:
             admission = gate.admit(call)
         return _let_in(admission)
 
+    async def admission_async(
+        self,
+        name: str,
+        arguments: Arguments,
+        *,
+        caller: Caller | None = None,
+        wait_s: float = 0.0,
+    ) -> Admission:
+        """Ask for one call, and do not make it: for who dispatches and releases it elsewhere.
+
+        Raises:
+            DeniedError: the arguments are no plain JSON; every other denial is in what comes back.
+        """
+        return await self._asked_async(self._call_of(name, arguments, caller), wait_s)
+
     async def _admitted_async(self, call: Call, wait_s: float) -> Admission:
+        return _let_in(await self._asked_async(call, wait_s))
+
+    async def _asked_async(self, call: Call, wait_s: float) -> Admission:
         gate = self.session.gate
         admission = await _admit_async(gate, call)
-        if admission.state == "pending" and admission.pending and wait_s > 0:
-            clock = asyncio.get_running_loop().time
-            until = clock() + wait_s
-            # No thread waits: many calls may, and threads are few.
-            while clock() < until and _still_waits(gate, admission.pending):  # noqa: ASYNC110  (an operator answers in a thread of its own)
-                await asyncio.sleep(min(_LOOK_S, max(0.0, until - clock())))
-            admission = await _admit_async(gate, call)
-        return _let_in(admission)
+        if admission.state != "pending" or not admission.pending or wait_s <= 0:
+            return admission
+        clock = asyncio.get_running_loop().time
+        until = clock() + wait_s
+        # No thread waits: many calls may, and threads are few.
+        while clock() < until and _still_waits(gate, admission.pending):  # noqa: ASYNC110  (an operator answers in a thread of its own)
+            await asyncio.sleep(min(_LOOK_S, max(0.0, until - clock())))
+        return await _admit_async(gate, call)
 
 
 _LOOK_S = 0.05

@@ -5,6 +5,7 @@ from importlib.resources import files
 from typing import Any
 
 from corrigible.audit.audit import Answer, Audit
+from corrigible.audit.control import Stopped
 from corrigible.audit.fixes import Fix
 from corrigible.audit.sensitivity import Moved
 from corrigible.deployment.findings import Finding
@@ -108,9 +109,22 @@ def _answer(answer: Answer) -> Json:
         if accepted is None
         else {"why": accepted.why, "until": accepted.until.isoformat()},
         "does": None,
-        "stopped": None,
+        "stopped": _stopped(answer.stopped),
         "stands_in": list(answer.stands_in),
         "at": dict(answer.at),
+    }
+
+
+def _stopped(stopped: Stopped) -> Json | None:
+    if stopped.stands == "not measured":
+        return None
+    return {
+        "stands": stopped.stands,
+        "why": stopped.why,
+        "paths": estimate_json(stopped.paths),
+        "agent_contained": stopped.contained,
+        "made": None if stopped.made is None else stopped.made.isoformat(),
+        "expires": None if stopped.expires is None else stopped.expires.isoformat(),
     }
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from corrigible.audit.audit import WHOSE_PLAN, Answer, Audit
+from corrigible.audit.control import CONTAINED, NOT_CONTAINED, Stopped
 from corrigible.audit.fixes import Fixes
 from corrigible.audit.verdict import percent
 from corrigible.deployment.findings import Finding
@@ -34,7 +35,8 @@ def quick_text(audit: Audit) -> RenderableType:
             "so no drive can be asked about."
         )
     head = Text.assemble((audit.deployment, "bold"), "  ", _whose(audit))
-    return Group(head, Text(), _table(audit), *_out_of_reach(audit), Text(), _verdict(audit))
+    notes = [*_drilled(audit), *_out_of_reach(audit)]
+    return Group(head, Text(), _table(audit), *notes, Text(), _verdict(audit))
 
 
 def rest_text(audit: Audit, findings: Iterable[Finding] = ()) -> RenderableType:
@@ -105,8 +107,36 @@ def _row(answer: Answer, limit: float, *, name: Text) -> tuple[RenderableType, .
         _share(answer, answer.residual, limit),
         "" if not answer.advantage.measured else f"{answer.advantage.value:.4f}",
         Text("not measured", style="dim"),
-        Text("not measured", style="dim"),
+        _stopped(answer.stopped),
     )
+
+
+_STANDS = {"holds": ("yes", "green"), "got through": ("NO", "bold red")}
+
+
+def _stopped(stopped: Stopped) -> Text:
+    word, style = _STANDS.get(stopped.stands, (stopped.stands, "yellow"))
+    if stopped.stands == "not measured":
+        return Text(word, style="dim")
+    paths = stopped.paths
+    if stopped.stands in _STANDS and paths.value is not None:
+        word += f", {round(paths.value * paths.n)} of {paths.n}"
+    return Text(word, style=style)
+
+
+def _drilled(audit: Audit) -> list[RenderableType]:
+    """Say what stands behind the last column, where a drill stands there."""
+    drilled = [answer.stopped for answer in audit.drives if answer.stopped.made is not None]
+    if not drilled:
+        return []
+    made = min(one.made for one in drilled if one.made is not None)
+    agent = CONTAINED if all(one.contained for one in drilled) else NOT_CONTAINED
+    fired = f"is it stopped: paths stopped, of those that a drill of {made:%Y-%m-%d} fired at the "
+    lines = [f"{fired}guard with simulated servers; {agent}."]
+    stale = next((one.why for one in drilled if one.stands == "stale"), "")
+    if stale:
+        lines.append(f"stale: {stale}; it supports nothing, drill again.")
+    return [Text(line, style="dim") for line in lines]
 
 
 def _share(answer: Answer, estimate: Estimate, limit: float) -> Text:

@@ -1,0 +1,106 @@
+"""`corrigible drill`: is it stopped."""
+
+import json
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from corrigible.cli.shared import (
+    console,
+    deployment_argument,
+    errors_as_exit_codes,
+    lock_digest,
+    manifest_of,
+    progress,
+)
+from corrigible.deployment.load import Loaded, load_deployment
+from corrigible.errors import EvidenceError, GuardError
+
+if TYPE_CHECKING:
+    from corrigible.drill.records import Drill
+
+
+@click.command()
+@deployment_argument
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--states",
+    type=click.IntRange(1, 100_000),
+    default=400,
+    show_default=True,
+    help="How many states the search over sequences looks at.",
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(1, 50),
+    default=5,
+    show_default=True,
+    help="How many calls a sequence has at most.",
+)
+@click.option("--contained", is_flag=True, help="Say that the agent runs under `corrigible run`.")
+@click.option("--live", is_flag=True, help="Not built: a drill never starts the real servers.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--evidence/--no-evidence",
+    default=True,
+    show_default=True,
+    help="Add the figures to the evidence store beside the manifest.",
+)
+def drill(
+    deployment: Path,
+    *,
+    seed: int,
+    states: int,
+    depth: int,
+    contained: bool,
+    live: bool,
+    as_json: bool,
+    evidence: bool,
+) -> None:
+    """Fire every path that the audit finds, the attacks and a stop at the guard.
+
+    The guard is the real one, on a state directory of its own; the servers are simulated and
+    nothing is started.  Exit code 0: every path of a drive that is not accepted is denied or put
+    to a person, every attack that applies is held, every stop proven; 1: something got through;
+    2: wrong use or bad input; 3: could not tell.
+    """
+    with errors_as_exit_codes():
+        if live:
+            raise GuardError("--live is not built: a drill fires at simulated servers alone")
+        from corrigible.drill.drill import Options, run_drill  # noqa: PLC0415
+
+        loaded = load_deployment(manifest_of(deployment))
+        asked = Options(seed, contained, states, depth, date.today())  # noqa: DTZ011
+        with progress() as tell:
+            done = run_drill(loaded, asked, tell)
+        _print(done, as_json=as_json)
+        if evidence:
+            _keep_evidence(loaded, done)
+    sys.exit(done.exit_code)
+
+
+def _print(done: "Drill", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(done.as_json(), indent=1, allow_nan=False))
+        return
+    from corrigible.report.drill_text import drill_text  # noqa: PLC0415
+
+    console().print(drill_text(done))
+
+
+def _keep_evidence(loaded: Loaded, done: "Drill") -> None:
+    """Add the drill's figures to the store; a folder that cannot be written is only told."""
+    from corrigible.audit.control import control_digests  # noqa: PLC0415
+    from corrigible.drill.evidence import records_of  # noqa: PLC0415
+    from corrigible.evidence import EvidenceStore, software_digest, store_path  # noqa: PLC0415
+
+    digests = control_digests(loaded.digest, lock_digest(loaded), software_digest())
+    records = records_of(done, digests, command="corrigible drill", made=datetime.now(UTC))
+    try:
+        with EvidenceStore(store_path(Path(loaded.file))) as store:
+            store.add_all(records)
+    except EvidenceError as error:
+        click.echo(f"no evidence was kept: {error}", err=True)

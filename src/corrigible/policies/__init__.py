@@ -1,0 +1,1 @@
+"""Agents with known truth: planners, learners and countermeasures, all giving one `Policy`."""

@@ -1,0 +1,1 @@
+"""Does it: what an agent does in a simulated deployment, counted, compared and checked."""
