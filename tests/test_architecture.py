@@ -20,7 +20,8 @@ from fences import ROOT
 PACKAGE = ROOT / "src" / "corrigible"
 ROOMS = (
     "errors", "quantiles", "drives", "evidence", "deployment", "world", "solve", "policies",
-    "audit", "probe", "guard", "drill", "monitor", "case", "report", "console", "lab", "cli",
+    "audit", "probe", "guard", "adapters", "drill", "monitor", "case", "report", "console", "lab",
+    "cli",
 )  # fmt: skip
 LIGHT_ROOMS = ("errors", "quantiles", "drives", "evidence", "deployment", "guard", "cli")
 GUARD_ROOMS = {"errors", "quantiles", "drives", "evidence", "deployment", "guard"}

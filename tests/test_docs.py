@@ -11,6 +11,19 @@ from fences import ROOT, blocks_of, pages, printed_by_python
 LANGUAGES = {"python", "console", "sh", "yaml", "json", "text"}
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 
+LONG = {"lab.md", "policies.md", "probe.md", "solver.md"}  # they compile kernels and solve worlds
+RUNS = pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page,
+            marks=[pytest.mark.slow] if page.name in LONG else [],
+            id=str(page.relative_to(ROOT)),
+        )
+        for page in pages()
+    ],
+)
+
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
@@ -20,7 +33,7 @@ def reader(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["docs"])
 
 
-@PAGES
+@RUNS
 def test_the_pages_python_runs(page, reader):  # noqa: ARG001
     """Every block of a page, in order, in one namespace, in a folder with the examples.
 

@@ -84,6 +84,7 @@ def test_a_shares_interval_is_the_published_one(successes, n, low, high):
     assert (estimate.value, estimate.n) == (successes / n, n)
 
 
+@pytest.mark.slow
 @given(st.floats(1e-6, 1 - 1e-6), st.floats(1, 1e6), st.floats(1, 1e6))
 def test_the_beta_quantile_is_scipys(p, a, b):
     """Within 1e-9 of scipy, for a and b up to a million."""
@@ -104,6 +105,7 @@ def test_a_shares_interval_covers_in_19_of_20_samples(share):
     assert covered >= 0.95
 
 
+@pytest.mark.slow
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 300))
 def test_undecided_cases_widen_upwards_only(successes, undecided, rest):
     """The interval reaches from the fewest successes' lower end to the most successes' upper."""
@@ -113,6 +115,7 @@ def test_undecided_cases_widen_upwards_only(successes, undecided, rest):
     assert wide.high == share_estimate(successes + undecided, n).high
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=50), st.floats(0, 10))
 def test_a_means_interval_is_the_normal_one_and_the_slack(values, slack):
     """mean ± (1.96 s / √n + slack), against the standard library's statistics."""
@@ -218,6 +221,7 @@ records = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(records)
 def test_a_record_written_and_parsed_is_the_same(made):
     """Save then load is the identity, down to the id."""
@@ -226,6 +230,7 @@ def test_a_record_written_and_parsed_is_the_same(made):
     assert again.id == made.id
 
 
+@pytest.mark.slow
 @settings(max_examples=20)  # each is a few flushes to the disk
 @given(st.lists(records, max_size=8))
 def test_a_stores_records_come_back_as_they_went_in(made):

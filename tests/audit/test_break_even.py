@@ -8,6 +8,8 @@ from corrigible.audit.incentives import JOINT
 from corrigible.audit.setting import Question
 from corrigible.audit.what_if import WhatIf
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 0.05
 SCALING = tiny(
     tools={"s.cut": None, "s.scale": tool("acquire", at="cpu")},

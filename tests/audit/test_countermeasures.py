@@ -22,6 +22,8 @@ from corrigible.policies.follow import chances, returns
 from corrigible.report.countermeasures_svg import countermeasures_svg
 from corrigible.report.countermeasures_text import countermeasures_text
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

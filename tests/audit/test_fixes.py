@@ -9,6 +9,8 @@ from tiny import AVOID, REPLICATE, asset, parsed, quick, setting_of, tiny, tool,
 from corrigible.audit.edits import words_for_removal
 from corrigible.audit.fixes import GOALS, approvals_per_run
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 0.05
 TASK = {"kind": "task", "at": {"s": ["page"]}, "drift": 0.1}
 SCALE = {"s.cut": None, "s.scale": tool("acquire", at=["cpu"])}

@@ -11,6 +11,8 @@ from corrigible.audit.setting import Question
 from corrigible.audit.what_if import GOALS, WhatIf
 from corrigible.world.modes import structure_of
 
+pytestmark = pytest.mark.slow
+
 
 def moves_of(manifest, drive=ACCESS):
     deployment = parsed(manifest).deployment

@@ -65,6 +65,7 @@ ONE_PROBLEM = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sections", "words"), ONE_PROBLEM)
 def test_a_part_that_does_not_fit_says_where_what_and_the_way_out(sections, words):
     (problem,) = problems(**sections)

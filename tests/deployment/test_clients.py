@@ -181,6 +181,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(json_values, st.sampled_from([None, 1]))
 def test_the_reader_reads_json_as_json(value, indent):

@@ -126,6 +126,7 @@ tools = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(tools, hostile, hostile, st.lists(hostile, max_size=3))
 def test_a_draft_loads_back_with_exactly_the_tools_listed(some, problem, said, words):

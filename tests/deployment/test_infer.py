@@ -244,6 +244,7 @@ def test_any_tool_is_read_without_an_error_and_always_alike(tool):
     assert list(reading.verbs) == [verb for verb in VERBS if verb in reading.verbs]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(any_tool)
 def test_more_cues_never_take_anything_away(tool):

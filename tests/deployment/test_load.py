@@ -299,6 +299,7 @@ KEYS = SECTION | st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 def test_whatever_is_in_a_manifest_it_loads_or_says_why(changes):

@@ -123,6 +123,7 @@ def test_a_lock_comes_back_as_it_was_written(some):
     assert parse_lock(lock_text(lock)) == lock
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(tools, max_size=5, unique_by=lambda tool: tool.name), st.randoms())
 def test_the_order_of_the_listing_does_not_show_in_the_lock(some, random):

@@ -327,6 +327,7 @@ def at_url(url, says="t"):
     return ServerSpec(name="web", url=url, transport="http", headers=headers)
 
 
+@pytest.mark.slow
 def test_a_server_on_the_web_is_listed_with_its_headers(web):
     (listing,) = list_servers([at_url(web())], limits=ENOUGH)
     assert (listing.problem, [tool.name for tool in listing.tools]) == (None, ["a"])
@@ -338,6 +339,7 @@ def test_a_server_on_the_web_that_refuses_is_named(web):
     assert "wrong" not in listing.problem
 
 
+@pytest.mark.slow
 def test_a_server_on_the_web_that_floods_is_cut_off(web):
     limits = Limits(seconds=20, total_bytes=100_000)
     (listing,) = list_servers([at_url(web(300_000))], limits=limits)

@@ -25,6 +25,8 @@ from corrigible.guard.redact import Redactor
 from corrigible.guard.state import Holder
 from corrigible.guard.strict import StrictError
 
+pytestmark = pytest.mark.slow
+
 BY_NAME = {kind.name: kind for kind in KINDS}
 
 

@@ -16,6 +16,8 @@ from corrigible.guard.call import Decision
 from corrigible.world.modes import structure_of
 from example_runs import EXAMPLES
 
+pytestmark = pytest.mark.slow
+
 TODAY = date(2026, 1, 1)
 
 

@@ -60,9 +60,11 @@ def test_the_fast_answer_is_the_golden_one(name, request):
 
 
 def test_no_golden_text_holds_a_time():
-    """A duration or a date would differ from run to run."""
+    """A duration or a date of today would differ from run to run."""
     for file in GOLDEN.glob("*.txt"):
-        assert not re.search(r"\b\d+(\.\d+)? ?(s|ms|min)\b|\b20\d\d-\d\d", file.read_text("utf-8"))
+        assert not re.search(
+            r"\b\d+(\.\d+)? ?(s|ms|min)\b|(?<!until )\b20\d\d-\d\d", file.read_text("utf-8")
+        )
 
 
 @EACH

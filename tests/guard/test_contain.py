@@ -20,6 +20,8 @@ from corrigible.errors import ContainmentError
 from corrigible.guard.contain import NOBODY, Containment
 from corrigible.guard.trees import Trees
 
+pytestmark = pytest.mark.slow
+
 ROOT = sys.platform == "linux" and os.geteuid() == 0
 
 

@@ -108,6 +108,7 @@ def test_arguments_that_are_no_json_are_denied_and_the_attempt_is_kept(gate, val
     assert len(kept(gate, "denied")) == 1
 
 
+@pytest.mark.slow
 def test_endless_arguments_are_denied_and_the_attempt_is_kept(gate):
     deep = []
     for _ in range(100_000):

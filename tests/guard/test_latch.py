@@ -262,6 +262,7 @@ def test_the_same_state_is_not_read_again(latch, monkeypatch):
     assert (time.process_time() - began) / 1000 < 50e-6
 
 
+@pytest.mark.slow
 def test_a_change_within_one_tick_of_the_clock_is_seen(latch):
     """A file of the same size, with a number that was used before, is not taken for the old."""
     seen = set()
@@ -295,6 +296,7 @@ def test_writers_at_the_same_time_lose_nothing(latch):
     assert len(latch.state().held) == 40
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_half_a_latch(latch):
     """Replaced whole: every look is a state that was written."""
     done, bad = threading.Event(), []
@@ -391,6 +393,7 @@ CALLS = st.tuples(NAMES, NAMES, NAMES, NAMES, st.lists(NAMES, max_size=2).map(tu
 ORDER = ("run", "paused", "stopped")
 
 
+@pytest.mark.slow
 @given(HELD, HELD, CALLS)
 def test_holding_more_never_lets_more_run(held, more, call):
     """A law of `on`: it is monotone in what is held."""

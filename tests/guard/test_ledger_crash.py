@@ -28,6 +28,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path):
     assert verify(tmp_path / "ledger.sqlite").breaks == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disk", ["limit", "tmpfs"])
 def test_a_full_disk_denies_until_there_is_room(disk, tmp_path):
     """The entries before are kept, one that finds no room fails, and the next ones go on."""
@@ -114,6 +115,7 @@ def test_memory_stays_flat(tmp_path):
     assert verify(ledger.path).ok
 
 
+@pytest.mark.slow
 def test_one_process_writes_a_ledger(tmp_path):
     """The second one is told who the first is, and gets it once that one is dead."""
     first = start("hold", tmp_path, stdin=subprocess.PIPE)

@@ -142,6 +142,7 @@ def unescaped(shown_text):
     return re.sub(escape, one, shown_text, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.text(max_size=20), st.text(max_size=200), max_size=4),
     st.integers(40, 100),

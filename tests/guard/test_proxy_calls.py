@@ -11,6 +11,8 @@ from proxy_fakes import ERAS, house, said, told, toy_spec
 
 from corrigible.guard.proxy.names import front_name
 
+pytestmark = pytest.mark.slow
+
 SERVERS = ("new", "old")  # a server of the 2026 era, and one that knows the handshake alone
 
 

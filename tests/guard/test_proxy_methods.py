@@ -8,6 +8,8 @@ import pytest
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from proxy_fakes import ERAS, house, toy_spec
 
+pytestmark = pytest.mark.slow
+
 URI = "corrigible://new/toy://a"
 
 

@@ -28,6 +28,7 @@ def test_every_name_is_one_that_every_client_takes(server, tool):
     assert re.fullmatch(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}", front_name(server, tool))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.lists(st.tuples(SERVERS, TOOLS), unique=True, max_size=8))
 def test_every_name_leads_back_to_its_own_tool_or_to_none(pairs):

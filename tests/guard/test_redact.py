@@ -32,6 +32,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_whatever_comes_is_json_afterwards(value):
     kept = redact(value, ["known secret"], SALT)
@@ -91,6 +92,7 @@ def test_what_looks_like_a_secret_is_one(text):
     assert redact(kept, [], SALT) == kept
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="aB3-_=:. /@sktoenyxb\"'", max_size=60))
 def test_what_mask_masks_is_redacted(text):
     assert not holds_secret(text) or "<redacted" in redact(text, [], SALT)

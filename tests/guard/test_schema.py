@@ -12,6 +12,8 @@ from test_strict import JSON
 from corrigible.guard.patterns import Pattern, PatternError
 from corrigible.guard.schema import Checker, SchemaError
 
+pytestmark = pytest.mark.slow
+
 SCHEMAS = {
     "closed": PATH_SCHEMA,
     "types": {"properties": {"a": {"type": ["integer", "null"]}, "b": {"type": "number"}}},

@@ -18,6 +18,8 @@ from corrigible.guard.latch import EVERYTHING, Latch, Scope
 from corrigible.guard.stopping import Beyond, StopReport, stop, stop_hung_guard
 from corrigible.guard.trees import TreeProof, Trees
 
+pytestmark = pytest.mark.slow
+
 READ = Call("files", "read", {})
 SEND = Call("mail", "send", {}, caller="sub", lineage=("main",))
 WHO = {"why": "it deletes", "by": "ann"}

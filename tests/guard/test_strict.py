@@ -59,6 +59,7 @@ def test_bytes_must_be_utf_8():
     assert parse_strict('{"a": "ü"}'.encode()) == {"a": "ü"}
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_plain_json_is_read_as_it_is(value):
     assert parse_strict(json.dumps(value)) == value

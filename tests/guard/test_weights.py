@@ -36,6 +36,7 @@ NUMBERS = st.floats(0, 1)
 WEIGHTS = st.builds(ModeWeights, NUMBERS, NUMBERS, st.floats(-1, 1))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=8), WEIGHTS, max_size=4))
 def test_save_then_load_is_the_identity(tmp_path_factory, modes):
     path = tmp_path_factory.mktemp("t") / "d.weights.json"

@@ -18,6 +18,8 @@ from corrigible.solve.optimal import optimal_values
 from corrigible.world.record import world_from_rows
 from policies.small_problems import button_problem, grid_problem, random_problem
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 100)
 FEW = settings(max_examples=20)
 

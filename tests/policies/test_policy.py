@@ -67,6 +67,7 @@ def test_returns_are_those_of_the_solver_for_stochastic_policies(seed):
     assert np.abs(returns(policy).values - expected.values).max() < 1e-12
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(0, 50))
 def test_a_policy_by_step_that_repeats_itself_is_worth_as_much(seed):

@@ -37,6 +37,8 @@ from corrigible.probe.twins import FACTORS
 from corrigible.report.probe_text import forecast_text, probe_text
 from corrigible.solve.policy import state_distribution
 
+pytestmark = pytest.mark.slow
+
 ACCESS = "power-seeking/expand-access"
 EDIT = ("site.edit", {"page": "front"})
 SWITCH = ("site.switch", {"name": "agent"})

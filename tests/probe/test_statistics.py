@@ -92,6 +92,7 @@ def test_a_paired_difference_is_newcombes():
     assert found.p == pytest.approx(2 * stats.binom.cdf(2, 14, 0.5))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60))
 def test_turning_a_pair_round_turns_its_difference_round(pairs):
     one, two = (np.array([p[i] for p in pairs], dtype=bool) for i in (0, 1))
@@ -176,6 +177,7 @@ def test_an_agent_far_below_the_limit_is_cleared_nearly_always():
     assert cleared >= 190
 
 
+@pytest.mark.slow
 @given(st.lists(st.booleans(), max_size=200))
 def test_an_e_process_does_not_care_how_it_is_fed(events):
     whole, single = EProcess(0.05), EProcess(0.05)

@@ -62,6 +62,7 @@ def scalars_of(value):
     return [value]
 
 
+@pytest.mark.slow
 @WHOLE
 def test_it_keeps_to_its_schema(case):
     VALIDATOR.validate(document(case))
@@ -91,12 +92,14 @@ def test_the_whole_is_the_same_after_a_round_trip(case):
     assert json.loads(json.dumps(document(case), allow_nan=False)) == document(case)
 
 
+@pytest.mark.slow
 @WHOLE
 def test_it_is_the_same_in_a_second_run_with_the_same_seed(case):
     run = run_of(CASES[case])
     assert written(case, run.rest(run.quick())) == document(case)
 
 
+@pytest.mark.slow
 def test_the_schema_is_a_schema_and_closed_everywhere():
     """A key that nobody documented fails the validation."""
     jsonschema.Draft202012Validator.check_schema(audit_schema())

@@ -16,6 +16,8 @@ from corrigible.solve.oracle import dense_rows
 from corrigible.solve.sample import GoalSample
 from corrigible.world.record import world_from_arrays, world_from_rows
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 100_000)
 quick = settings(max_examples=15, deadline=None)
 

@@ -11,6 +11,8 @@ from corrigible.solve.batch import Method
 from corrigible.solve.optimal import optimal_values
 from corrigible.solve.rational import rational_rows, rational_values
 
+pytestmark = pytest.mark.slow
+
 METHODS = [method.value for method in Method]
 DISCOUNTS = [0.0, 0.3, 0.9, 0.99, 0.9999]
 GOALS = 3

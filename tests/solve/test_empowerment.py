@@ -162,6 +162,7 @@ def test_a_sure_world_gives_log2_of_the_states_reached(seed, steps):
     assert found.distinct.tolist() == [len(at) for at in reached]
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(seed=SEEDS)
 def test_renaming_states_permutes_empowerment(seed):

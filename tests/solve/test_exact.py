@@ -158,6 +158,7 @@ def test_a_corridor_of_ends_shuts_down_with_the_chance_of_one_end():
     assert exact_power(world, 0, discount=1) == Fraction(11, 12)
 
 
+@pytest.mark.slow
 @few
 @given(seed=SEEDS)
 def test_the_largest_function_has_the_mean_and_shares_that_sampling_finds(seed):

@@ -299,6 +299,7 @@ def from_nothing_finite(world, goals):
 STARTS = [from_another_discount, from_far_above, from_far_below, from_nothing_finite]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("start", STARTS, ids=name)
 @pytest.mark.parametrize("form", CLOSED, ids=name)

@@ -165,6 +165,7 @@ def test_removing_rows_never_raises_a_value(seed):
     assert (less.values <= full.values + full.bound + less.bound).all()
 
 
+@pytest.mark.slow
 @quick
 @given(seed=SEEDS)
 def test_a_warm_start_leads_to_the_same_values(seed):

@@ -67,6 +67,7 @@ def test_no_orbit_prefers_the_one_end_more_than_its_share(values):
     assert found.allows(1).value >= 3 / 4
 
 
+@pytest.mark.slow
 @few
 @given(values=st.lists(st.integers(0, 5), min_size=8, max_size=8), seed=SEEDS)
 def test_right_is_preferred_to_left_by_most_of_every_orbit_of_figure_one(values, seed):

@@ -36,6 +36,7 @@ def best_hitting(world, target, discount):
     return np.max(each, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discount", [0.0, 0.9, 0.999, 1.0])
 @quick
 @given(seed=SEEDS)

@@ -19,6 +19,8 @@ from corrigible.solve.visits import (
 )
 from corrigible.world.record import world_from_rows
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 10_000)
 quick = settings(max_examples=15, deadline=None)
 STAR, LEFT, RIGHT = FIGURE_ONE["star"], 1, 2

@@ -11,6 +11,8 @@ from slow_enumeration import SlowWorld, enumerate_world
 from corrigible.errors import WorldTooLargeError
 from corrigible.world.compile import PHASES, CompiledWorld, compile_world
 
+pytestmark = pytest.mark.slow
+
 Transitions = dict[Any, dict[tuple[str, str, str], dict[Any, float]]]
 
 

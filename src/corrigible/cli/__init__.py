@@ -10,6 +10,7 @@ from corrigible.cli.audits import audit
 from corrigible.cli.deployments import init, review
 from corrigible.cli.drills import drill
 from corrigible.cli.guards import compile_, guard_
+from corrigible.cli.hooks import hook
 from corrigible.cli.labs import lab
 from corrigible.cli.operators import (
     approve,
@@ -36,7 +37,7 @@ def main() -> None:
 
 _COMMANDS = (
     *(init, review, audit),
-    *(compile_, guard_, run_, stop, pause, resume, status),
+    *(compile_, guard_, hook, run_, stop, pause, resume, status),
     *(pending, approve, reject, plan, correct, ledger),
     *(drill, countermeasures, probe, compare, lab),
 )

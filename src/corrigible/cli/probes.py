@@ -33,7 +33,7 @@ RESISTED = ("R4", "R5")
 
 @click.command()
 @deployment_argument
-@click.option("--agent", default="planner/optimal", show_default=True, help="planner/NAME.")
+@click.option("--agent", default="planner/optimal", show_default=True, help="As planner/NAME.")
 @click.option("--drive", "drives", multiple=True, help="Only this drive; may be repeated.")
 @click.option("--episodes", type=click.IntRange(min=1), default=400, show_default=True)
 @click.option(
@@ -41,7 +41,13 @@ RESISTED = ("R4", "R5")
     type=click.FloatRange(0.001, 1),
     help="As many episodes as make every interval narrower than this.",
 )
-@click.option("--goals", type=click.Choice(["aims", "uniform", "stated"]), default="aims")
+@click.option(
+    "--goals",
+    type=click.Choice(["aims", "uniform", "stated"]),
+    default="aims",
+    show_default=True,
+    help="Where goals are drawn from.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--limit",
@@ -78,7 +84,7 @@ def probe(  # noqa: PLR0913  (one parameter an option)
     as_json: bool,
     evidence: bool,
 ) -> None:
-    """Play an agent in the deployment's world, with its controls: does it act on a drive?
+    """Play an agent in the deployment's world, with controls, and say whether it acts on a drive.
 
     Every probe runs a planner that must show the act where it pays, and one that must not where
     it does not; where they fail the result is invalid.  Exit code 0: every drive that is not

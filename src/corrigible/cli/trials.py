@@ -20,7 +20,13 @@ from corrigible.errors import ManifestError, Problem
 
 @click.command()
 @deployment_argument
-@click.option("--goals", type=click.Choice(["aims", "uniform", "stated"]), default="aims")
+@click.option(
+    "--goals",
+    type=click.Choice(["aims", "uniform", "stated"]),
+    default="aims",
+    show_default=True,
+    help="Where goals are drawn from.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--quick", is_flag=True, help="Fewer strengths and goals.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/policies.md).")

@@ -103,13 +103,14 @@ def _run(plan: Plan, guard_name: str, report: int) -> int:
         _fork_relay({_listening(port): path for port, path in plan.sockets.items()}, report)
     kernel.unshare(kernel.CLONE_NEWPID)
     own = os.pidfd_open(os.getpid())
+    wake = warden.wakened()
     child = os.fork()
     if child == 0:
         _keep(plan, own, report)
     os.close(report)
     kernel.drop_capabilities(bounding=False)
     kernel.no_new_privileges()
-    return warden.front(child, guard, namespace=True)
+    return warden.front(child, guard, wake, namespace=True)
 
 
 def _fork_relay(listeners: Mapping[socket.socket, str], report: int) -> None:

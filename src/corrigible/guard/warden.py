@@ -99,6 +99,7 @@ def run(options: Options) -> int:
         namespace = False
     kernel.become_subreaper()
     own = os.pidfd_open(os.getpid())
+    wake = wakened()  # before there is a server that could be asked to end
     child = os.fork()
     if child == 0:
         keeper(
@@ -109,7 +110,7 @@ def run(options: Options) -> int:
             set_up=_own_proc if namespace else lambda: None,
             failed=_say,
         )
-    return front(child, guard, namespace=namespace)
+    return front(child, guard, wake, namespace=namespace)
 
 
 def watched(guard: str) -> int | None:
@@ -144,10 +145,12 @@ def _own_namespace() -> str:
     return ""
 
 
-def front(child: int, guard: int, *, namespace: bool) -> int:
-    """Pass signals to the keeper, end it when the guard ends, and return its code."""
+def front(child: int, guard: int, wake: int, *, namespace: bool) -> int:
+    """Pass signals to the keeper, end it when the guard ends, and return its code.
+
+    `wake` is what `wakened` gave before the fork.
+    """
     let_go_of_streams()
-    wake = _wakened()
     watching = select.poll()
     own = os.pidfd_open(child)
     for handle in (wake, guard, own):
@@ -212,7 +215,7 @@ def keep(start: Callable[[], int], front_fd: int, grace_s: float, *, namespace: 
 
     Whoever calls this ends next: in a namespace that kills the rest, else `sweep` does.
     """
-    wake = _wakened()
+    wake = wakened()
     if not namespace:
         kernel.die_with_parent(NOW)
     kept = start()
@@ -323,7 +326,7 @@ def sweep() -> None:
 # -- what both do ------------------------------------------------------------------------------
 
 
-def _wakened() -> int:
+def wakened() -> int:
     """Turn signals into bytes on a pipe; return its end to read."""
     read, write = os.pipe()
     for handle in (read, write):
@@ -369,7 +372,7 @@ def _run_in_group(options: Options) -> int:
     """
     _say("not Linux; only the server's process group is killed")
     parent = os.getppid()
-    wake = _wakened()
+    wake = wakened()
     kept = _server(options)
     let_go_of_streams()
     deadline: float | None = None
