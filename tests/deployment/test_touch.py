@@ -74,12 +74,12 @@ GUESSED = [
     ("files.read", {"path": "/srv/\u200blog"}, "holds a control or an invisible character"),
     ("files.read", {"path": "/srv/a%2fb/../log"}, "it can be two places"),
     ("files.read", {"other": 1}, "the argument 'path' is not known: taken to be any"),
-    ("files.read", {"path": {"x": 1}}, "the argument 'path' is not known: taken to be any"),
-    ("files.read", {"path": True}, "the argument 'path' is not known: taken to be any"),
-    ("files.read", {"path": 1.5}, "the argument 'path' is not known: taken to be any"),
-    ("files.read", {"path": []}, "the argument 'path' is not known: taken to be any"),
-    ("files.read", {"path": ["/x"] * 65}, "the argument 'path' is not known: taken to be any"),
-    ("files.read", {"path": ["/x", None]}, "the argument 'path' is not known: taken to be any"),
+    ("files.read", {"path": {"x": 1}}, "the argument 'path' cannot be read as places"),
+    ("files.read", {"path": True}, "the argument 'path' cannot be read as places"),
+    ("files.read", {"path": 1.5}, "the argument 'path' cannot be read as places"),
+    ("files.read", {"path": []}, "the argument 'path' cannot be read as places"),
+    ("files.read", {"path": ["/x"] * 65}, "the argument 'path' cannot be read as places"),
+    ("files.read", {"path": ["/x", None]}, "the argument 'path' cannot be read as places"),
     ("files.docs", {"path": "/etc"}, "has path start anew behind other text"),
 ]
 

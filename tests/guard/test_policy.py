@@ -1,7 +1,7 @@
 """The decision on one call: what is denied, by which check, and what would lift it."""
 
 import pytest
-from small_guard import PATH_SCHEMA, call, decided, listed, loaded, policy_of, reviewed
+from small_guard import PATH_SCHEMA, SECTIONS, call, decided, listed, loaded, policy_of, reviewed
 
 from corrigible.deployment.listing import Listing
 from corrigible.deployment.lock import Lock, lock_of
@@ -378,3 +378,40 @@ def test_a_denial_of_form_still_tells_what_would_have_been_touched():
     decision = decided(policy, call("files.write_file", path="/srv/bot/prompt.md", mode="w"))
     assert decision.rule == "arguments.unknown"
     assert decision.drives == ("goal-preservation/resist-correction",)
+
+
+FOLDER = SECTIONS["tools"].replace("'{paths}'", "'/srv/app/{paths}'")
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["a"] * 63 + ["../bot/prompt.md"],
+        ["a"] * 64 + ["../bot/prompt.md"],
+        [["../bot/prompt.md"]],
+        {"x": "../bot/prompt.md"},
+        ["a", None],
+        True,
+        10**18,
+    ],
+)
+def test_attack_8_a_list_that_cannot_be_read_hides_no_place(paths):
+    """What fills no template may be anywhere: `..` in it would not be seen."""
+    policy = policy_of(tools=FOLDER, budgets=None)
+    assert decided(policy, call("files.delete_file", paths=paths)).verdict == "deny"
+
+
+@pytest.mark.parametrize(
+    "to", [["boss@x", "ann@shop.example"], "boss@x", "%e5", {"a": 1}, ["ann@shop.example", 1.5]]
+)
+def test_attack_10_a_granted_place_does_not_speak_for_one_beside_it(to):
+    """A bystander alone at a place grants nothing there, whatever else the call reaches."""
+    authority = "{allow: ['send customers']}"
+    policy = policy_of(authority=authority)
+    assert decided(policy, call("mail.send", to=to)).verdict == "deny"
+    assert decided(policy, call("mail.send", to="ann@shop.example")).verdict == "allow"
+
+
+def test_a_rule_that_names_a_bystander_grants_at_its_places():
+    policy = policy_of(authority="{allow: ['send customers', 'send goodwill']}")
+    assert decided(policy, call("mail.send", to="boss@x")).verdict == "allow"

@@ -83,8 +83,9 @@ def touch(
     """Return every effect that a call may have.
 
     `arguments` None leaves them all open: the union over all calls.  An argument that is missing
-    or is neither text, whole number nor a list of these is open; of a list, each element is a
-    place of the call.  A place that has no canonical form is taken to be anywhere on the server.
+    is open; of a list, each element is a place of the call.  One that is neither text, whole
+    number nor a list of a few of these, or a place that has no canonical form, is taken to be
+    anywhere on the server.
     An asset is touched if some place fits both; what is deleted goes with all that is below it.
 
     Raises:
@@ -122,6 +123,9 @@ def _places_of_call(
     notes: dict[str, None] = {}
     for template in tool.target:
         for values in _fillings(template, arguments):
+            if unread := _unreadable(template, arguments, values):
+                note = f"the argument {unread!r} cannot be read as places: anywhere on {server}"
+                return ((ANYWHERE,),), note
             try:
                 target = template_pattern(template, record, values)
             except PlaceError as error:
@@ -140,6 +144,15 @@ def _places_of_call(
             if find_place((target,), tuple(reach)) is not None:
                 notes[f"{at!r} lies outside the stated reach of the tool"] = None
     return tuple(found), "; ".join(notes) if arguments is not None else ""
+
+
+def _unreadable(
+    template: str, arguments: Mapping[str, Any] | None, values: Mapping[str, str]
+) -> str:
+    """Return an argument that was passed and fills nothing in: a server may read `..` in it."""
+    given = arguments or {}
+    found = (n for n in arguments_of(template) if n not in values and given.get(n) is not None)
+    return next(found, "")
 
 
 _MOST_FILLINGS = 64

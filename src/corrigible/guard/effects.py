@@ -5,7 +5,7 @@ tool's target and those in the rules' conditions.  So answers are kept by the va
 one that is kept is the one that would be found again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
@@ -16,6 +16,7 @@ from corrigible.deployment.places import arguments_of, overlap
 from corrigible.deployment.records import Deployment
 from corrigible.deployment.rules import DECLARED, Condition, Facts, Rule
 from corrigible.deployment.touch import (
+    ELSEWHERE,
     Effect,
     Touched,
     decides,
@@ -141,7 +142,10 @@ class Ruler:
             where = self._deployment
             touched = touch(where, self.server, self.short, filled)
         facts = self._facts(arguments)
-        effects = tuple(self._ruled(where, effect, facts) for effect in touched.effects)
+        effects = tuple(
+            self._ruled(place, effect, facts)
+            for place, effect in self._with_all_places(where, touched, filled)
+        )
         served = {drive for effect in touched.effects for drive in effect.drives}
         return Ruled(
             effects=effects,
@@ -163,6 +167,30 @@ class Ruler:
         return any(strictest(found) != "deny" for found in verdicts.values())
 
     # -- what it touches -------------------------------------------------------------------
+
+    def _with_all_places(
+        self, where: Deployment, touched: Touched, filled: Mapping[str, Any]
+    ) -> Iterator[tuple[Deployment, Effect]]:
+        """Yield each effect with the deployment to rule it in, no place of the call left out.
+
+        A bystander that no rule speaks of decides nothing (see `touch.decides`), so a place that
+        it alone covers counts as elsewhere: what is granted at another place must not speak for
+        this one.
+        """
+        unspoken = {e.asset for e in touched.effects if self._is_unspoken(e)}
+        if not unspoken:
+            yield from ((where, effect) for effect in touched.effects)
+            return
+        kept = {name: asset for name, asset in where.assets.items() if name not in unspoken}
+        bare = where.model_copy(update={"assets": kept})
+        yield from ((where, e) for e in touched.effects if e.asset != ELSEWHERE)
+        beside = touch(bare, self.server, self.short, filled).effects
+        yield from ((bare, e) for e in beside if e.asset == ELSEWHERE)
+
+    def _is_unspoken(self, effect: Effect) -> bool:
+        return effect.kind.startswith("bystander/") and not any(
+            rule.place is None for rule in self._covering_rules(effect)
+        )
 
     def _nearby(self) -> Deployment:
         """Return the deployment with those assets alone that any call inside its target touches.

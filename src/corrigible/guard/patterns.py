@@ -227,6 +227,8 @@ _ESCAPE = re.compile(
 @lru_cache(maxsize=1024)
 def _class(text: str) -> re.Pattern[str]:
     """One character, as `re` matches it: in time that does not depend on the text."""
+    if re.search(r"--|&&|~~|\|\|", text):  # sets, one day, to `re`; and what to ECMA?
+        raise PatternError("has a class that two readers read in two ways")
     try:
         return re.compile(text, re.ASCII if "\\s" not in text.lower() else 0)
     except re.error as error:
