@@ -54,6 +54,8 @@ def canonical(place: str, server: Server) -> str:
     if any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} for c in text):
         raise PlaceError(f"holds a control or an invisible character: {text[:80]!r}")
     resolved = _resolved(text, server)
+    if "\\" in readings[-2] and not _is_slash(resolved, server):
+        raise PlaceError("holds a backslash, a letter to some servers: it can be two places")
     if ".." in text:
         for earlier in readings[:-1]:
             if _resolved(_readings(_closed_up(earlier))[-1], server) != resolved:
@@ -75,6 +77,13 @@ def _readings(place: str) -> list[str]:
             return [*readings, decoded.replace("\\", "/")]
         readings.append(decoded)
     raise PlaceError("is percent-encoded over and over")
+
+
+def _is_slash(place: str, server: Server) -> bool:
+    """Whether a backslash is a slash here: in a web address, and where places have drives."""
+    stated = (place, server.root or "", server.home or "")
+    drives = any(re.match(r"[A-Za-z]:([/\\]|$)", text) for text in stated)
+    return drives or _URL.match(place) is not None
 
 
 _URL = re.compile(r"(https?|wss?|ftp):/*([^/?#]*)([^?#]*)([^#]*)", re.IGNORECASE | re.DOTALL)
@@ -131,6 +140,8 @@ def _resolved_url(url: re.Match[str]) -> str:
     """Write a web address as its server gets it: no user, no usual port, no fragment."""
     scheme, host, path, query = url[1].lower(), url[2], url[3], url[4]
     host = host.rpartition("@")[2].lower().removesuffix(_PORTS[scheme]).rstrip(".")
+    if not host:
+        raise PlaceError("is a web address without a host: it can be two places")
     return f"{scheme}://{host}{_steps(path, absolute=True)}{query}"
 
 
