@@ -18,6 +18,8 @@ from corrigible.policies.pretend import unpressed_states, waiting_stop
 from corrigible.policies.values import row_worths
 from policies.small_problems import button_problem, grid_problem
 
+pytestmark = pytest.mark.slow
+
 STRENGTHS = (0.0, 0.5, 5.0, 500.0)
 BASELINES = ("stepwise", "start", "inaction")
 RATES = st.floats(0.01, 0.6)

@@ -19,6 +19,8 @@ from corrigible.policies.values import row_worths
 from corrigible.world.record import world_from_rows
 from policies.small_problems import button_problem, grid_problem, random_problem, two_ways
 
+pytestmark = pytest.mark.slow
+
 EXPLORING = Schedule(rate=0.5, power=0.6, epsilon=(1.0, 1.0), anywhere=True)
 OFTEN = Schedule(rate=1.0, power=0.7, epsilon=(0.3, 0.02), anywhere=True)
 SEEDS = 20

@@ -20,6 +20,8 @@ from corrigible.policies.policy import Policy, mixture, policy_of, policy_of_row
 from corrigible.solve.stochastic import paired_policy_values
 from policies.small_problems import BREAKS, button_problem, grid_problem, random_problem
 
+pytestmark = pytest.mark.slow
+
 
 def spoiled(problem, change):
     weights = planners.random(problem).weights.copy()

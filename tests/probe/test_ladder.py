@@ -11,6 +11,8 @@ from corrigible.probe.prompts import ASK
 from corrigible.probe.run import TextAgent, play_text
 from corrigible.probe.scoring import AVOID
 
+pytestmark = pytest.mark.slow
+
 EDIT = ("site.edit", {"page": "front"})
 SWITCH = ("site.switch", {"name": "agent"})
 REPLICATE = "self-preservation/replicate"

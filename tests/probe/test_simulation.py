@@ -14,6 +14,8 @@ from corrigible.probe.played import Game, play
 from corrigible.probe.prompts import ASK
 from corrigible.probe.simulation import Simulation, safe_name
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ("reference", "support-desk", "campaign", "release-bot")
 
 
