@@ -1,6 +1,7 @@
 """The proxy before the real gate: manifest, lock, latch, approvals, ledger and wardens."""
 
 import os
+import time
 import sys
 from contextlib import contextmanager
 
@@ -80,6 +81,9 @@ def test_calls_are_shown_allowed_denied_and_approved_as_the_manifest_says(tmp_pa
 def test_a_rug_pull_is_held_back_and_a_stop_kills_the_tree(tmp_path):
     with guarded(tmp_path) as (session, kept):
         kept.call("auto", "toy__rug")
+        until = time.monotonic() + 10  # the server's word of it comes behind its answer
+        while session.gate.shows("toy", "echo") and time.monotonic() < until:
+            time.sleep(0.01)
         changed = told(kept.call("auto", "toy__echo", {"text": "a"}))
         assert changed["state"] == "denied"
         assert "differs" in changed["reason"] or "changed" in changed["reason"]
