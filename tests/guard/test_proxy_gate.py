@@ -1,8 +1,8 @@
 """The proxy before the real gate: manifest, lock, latch, approvals, ledger and wardens."""
 
 import os
-import time
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
