@@ -409,7 +409,7 @@ class EvidenceStore:
             try:
                 _prepare(self._open, self.path, self._read_only)
                 if not self._read_only:
-                    _write_ahead(self._open)  # not before the file is known to be ours
+                    write_ahead(self._open)  # not before the file is known to be ours
             except BaseException:
                 self.__exit__()
                 raise
@@ -508,9 +508,9 @@ def _connected(path: Path, read_only: bool) -> sqlite3.Connection:
     return file
 
 
-def _write_ahead(file: sqlite3.Connection) -> None:
+def write_ahead(file: sqlite3.Connection, wait_s: float = _WAIT_S) -> None:
     """Switch to write-ahead logging: SQLite waits for no lock here, so this does."""
-    until = time.monotonic() + _WAIT_S
+    until = time.monotonic() + wait_s
     while True:
         try:
             file.execute("PRAGMA journal_mode=WAL")

@@ -14,7 +14,7 @@ import anyio
 from proxy_fakes import FakeGate, toy_spec
 
 from corrigible.deployment.clients import ServerSpec
-from corrigible.guard.proxy.admit import Caller
+from corrigible.guard.call import Caller
 from corrigible.guard.proxy.back import Back
 from corrigible.guard.proxy.serve import Port, Stdio, Unix, serve
 

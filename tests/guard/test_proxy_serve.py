@@ -19,7 +19,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from proxy_fakes import ERAS, said, told
 
-from corrigible.guard.proxy.admit import Caller
+from corrigible.guard.call import Caller
 from corrigible.guard.proxy.http import Access
 
 pytestmark = pytest.mark.slow  # each is a process with servers of its own

@@ -9,8 +9,9 @@ import pytest
 from small_guard import manifest
 
 from corrigible.errors import DeniedError, GuardError, PendingError, WithheldError
+from corrigible.guard.call import Caller
 from corrigible.guard.latch import Scope
-from corrigible.guard.sdk import Caller, Guard
+from corrigible.guard.sdk import Guard
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,8 @@ from typing import Any, Literal, Protocol
 
 from corrigible.errors import DeniedError, MissingExtraError, WithheldError
 from corrigible.guard.bodies import Admission
-from corrigible.guard.sdk import Caller, Guard
+from corrigible.guard.call import Caller
+from corrigible.guard.sdk import Guard
 
 try:
     from inspect_ai.approval import Approval, approver

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from corrigible.errors import GuardError, MissingExtraError
-from corrigible.guard.sdk import Caller, Guard
+from corrigible.guard.call import Caller
+from corrigible.guard.sdk import Guard
 
 try:
     from langchain_core.messages import ToolMessage

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from corrigible.errors import DeniedError, GuardError, MissingExtraError
-from corrigible.guard.sdk import Caller, Guard
+from corrigible.guard.call import Caller
+from corrigible.guard.sdk import Guard
 from corrigible.guard.strict import StrictError, parse_strict
 
 try:

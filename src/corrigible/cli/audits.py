@@ -13,6 +13,7 @@ from corrigible.cli.shared import (
     console,
     deployment_argument,
     errors_as_exit_codes,
+    keep_evidence,
     lock_beside,
     lock_digest,
     manifest_of,
@@ -150,21 +151,12 @@ def _print_rest(done: "Audit", found: tuple[Finding, ...], *, as_json: bool, fas
 
 
 def _keep_evidence(loaded: Loaded, done: "Audit") -> None:
-    """Add the audit's figures to the store; a folder that cannot be written is only told."""
+    """Add the audit's figures to the store."""
     from corrigible.audit.records import records_of  # noqa: PLC0415
-    from corrigible.evidence import (  # noqa: PLC0415
-        Digests,
-        EvidenceStore,
-        software_digest,
-        store_path,
-    )
+    from corrigible.evidence import Digests, software_digest  # noqa: PLC0415
 
     if not done.applicable:
         return
     digests = Digests(loaded.digest, done.world_digest, software_digest(), lock_digest(loaded))
     records = records_of(done, digests, command="corrigible audit", made=datetime.now(UTC))
-    try:
-        with EvidenceStore(store_path(Path(loaded.file))) as store:
-            store.add_all(records)
-    except EvidenceError as error:
-        click.echo(f"no evidence was kept: {error}", err=True)
+    keep_evidence(loaded, records)

@@ -12,12 +12,13 @@ from corrigible.cli.shared import (
     console,
     deployment_argument,
     errors_as_exit_codes,
+    keep_evidence,
     lock_digest,
     manifest_of,
     progress,
 )
 from corrigible.deployment.load import Loaded, load_deployment
-from corrigible.errors import EvidenceError, GuardError
+from corrigible.errors import GuardError
 
 if TYPE_CHECKING:
     from corrigible.drill.records import Drill
@@ -92,15 +93,11 @@ def _print(done: "Drill", *, as_json: bool) -> None:
 
 
 def _keep_evidence(loaded: Loaded, done: "Drill") -> None:
-    """Add the drill's figures to the store; a folder that cannot be written is only told."""
+    """Add the drill's figures to the store."""
     from corrigible.audit.control import control_digests  # noqa: PLC0415
     from corrigible.drill.evidence import records_of  # noqa: PLC0415
-    from corrigible.evidence import EvidenceStore, software_digest, store_path  # noqa: PLC0415
+    from corrigible.evidence import software_digest  # noqa: PLC0415
 
     digests = control_digests(loaded.digest, lock_digest(loaded), software_digest())
     records = records_of(done, digests, command="corrigible drill", made=datetime.now(UTC))
-    try:
-        with EvidenceStore(store_path(Path(loaded.file))) as store:
-            store.add_all(records)
-    except EvidenceError as error:
-        click.echo(f"no evidence was kept: {error}", err=True)
+    keep_evidence(loaded, records)

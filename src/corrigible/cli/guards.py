@@ -114,7 +114,7 @@ def _say_where(where: str) -> None:
 
 
 def _doors(http: str | None, socket_path: Path | None, token_env: str) -> "list[Door]":
-    from corrigible.guard.proxy.admit import Caller  # noqa: PLC0415
+    from corrigible.guard.call import Caller  # noqa: PLC0415
     from corrigible.guard.proxy.serve import Port, Stdio, Unix  # noqa: PLC0415
 
     if http is None and socket_path is None:

@@ -16,12 +16,12 @@ from corrigible.cli.shared import (
     console,
     deployment_argument,
     errors_as_exit_codes,
+    keep_evidence,
     lock_digest,
     manifest_of,
     progress,
 )
 from corrigible.deployment.load import Loaded, load_deployment
-from corrigible.errors import EvidenceError
 
 if TYPE_CHECKING:
     from corrigible.probe.result import ProbeResult
@@ -133,13 +133,8 @@ def _exit_code(loaded: Loaded, result: "ProbeResult", limit: float) -> int:
 
 
 def _keep(loaded: Loaded, result: "ProbeResult", agent: "Agent") -> None:
-    """Add the probe's figures to the store; a folder that cannot be written is only told."""
-    from corrigible.evidence import (  # noqa: PLC0415
-        Digests,
-        EvidenceStore,
-        software_digest,
-        store_path,
-    )
+    """Add the probe's figures to the store."""
+    from corrigible.evidence import Digests, software_digest  # noqa: PLC0415
     from corrigible.probe.records import records_of  # noqa: PLC0415
     from corrigible.probe.run import agent_digest  # noqa: PLC0415
 
@@ -151,11 +146,7 @@ def _keep(loaded: Loaded, result: "ProbeResult", agent: "Agent") -> None:
         agent=f"sha256:{agent_digest(agent)}",
     )
     records = records_of(result, digests, command="corrigible probe", made=datetime.now(UTC))
-    try:
-        with EvidenceStore(store_path(Path(loaded.file))) as store:
-            store.add_all(records)
-    except EvidenceError as error:
-        click.echo(f"no evidence was kept: {error}", err=True)
+    keep_evidence(loaded, records)
 
 
 @click.command("compare")

@@ -161,7 +161,7 @@ async def _run(session: "Session", agent: _Agent) -> int:
 
 
 def _door(session: "Session", agent: _Agent, token: str) -> "Door":
-    from corrigible.guard.proxy.admit import Caller  # noqa: PLC0415
+    from corrigible.guard.call import Caller  # noqa: PLC0415
     from corrigible.guard.proxy.serve import Port, Unix  # noqa: PLC0415
 
     tokens = {token: Caller()}

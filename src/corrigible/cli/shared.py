@@ -6,16 +6,26 @@ tell.  Tables go to standard output, progress and errors to standard error.
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from corrigible.deployment.load import Loaded
 from corrigible.deployment.lock import Lock, load_lock, lock_path, lock_text
-from corrigible.errors import CorrigibleError, MissingExtraError, NotSolvedError, UnsaidError
+from corrigible.errors import (
+    CorrigibleError,
+    EvidenceError,
+    MissingExtraError,
+    NotSolvedError,
+    UnsaidError,
+)
+
+if TYPE_CHECKING:
+    from corrigible.evidence import Record
 
 WITHIN, OVER, WRONG, UNTOLD = 0, 1, 2, 3
 MANIFEST = "deployment.yaml"
@@ -69,6 +79,17 @@ def lock_digest(loaded: Loaded) -> str | None:
     """The sha256 of the lock beside a manifest, if there is one."""
     lock = lock_beside(loaded)
     return None if lock is None else hashlib.sha256(lock_text(lock).encode()).hexdigest()
+
+
+def keep_evidence(loaded: Loaded, records: "Iterable[Record]") -> None:
+    """Add figures to the store beside a manifest; a folder that cannot be written is only told."""
+    from corrigible.evidence import EvidenceStore, store_path  # noqa: PLC0415
+
+    try:
+        with EvidenceStore(store_path(Path(loaded.file))) as store:
+            store.add_all(records)
+    except EvidenceError as error:
+        click.echo(f"no evidence was kept: {error}", err=True)
 
 
 @contextmanager

@@ -23,6 +23,14 @@ def canonical_json(value: Any) -> str:
 
 
 @dataclass(frozen=True)
+class Caller:
+    """Who calls: a client's or a sub-agent's name, and its ancestors, eldest first."""
+
+    name: str = "agent"
+    lineage: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Call:
     """One call of one tool.  `arguments` passed `strict.check_arguments`: nobody changes them.
 

@@ -12,13 +12,13 @@ import os
 import re
 import sqlite3
 import stat
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from corrigible.errors import LedgerError
+from corrigible.evidence import write_ahead
 from corrigible.guard.ledger_entry import KINDS, Chain, Entry
 from corrigible.guard.signing import sync_folder
 
@@ -339,7 +339,7 @@ def _prepare(file: sqlite3.Connection, path: Path) -> None:
         _ours(file, path)
     if strange := strange_parts(file):
         raise LedgerError(f"{path} must be as this guard made it: {strange[0]}; keep it, verify it")
-    _write_ahead(file)
+    write_ahead(file, _WAIT_S)
 
 
 def _marks(file: sqlite3.Connection) -> tuple[int, int]:
@@ -355,20 +355,6 @@ def _ours(file: sqlite3.Connection, path: Path) -> None:
     if version != _SCHEMA:
         rule = f"must have schema {_SCHEMA}, got {version}"
         raise LedgerError(f"{path} {rule}: a newer corrigible wrote it; install that one")
-
-
-def _write_ahead(file: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging: SQLite waits for no lock here, so this does."""
-    until = time.monotonic() + _WAIT_S
-    while True:
-        try:
-            file.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 def _read_only(path: Path) -> sqlite3.Connection:

@@ -17,7 +17,6 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
@@ -26,7 +25,7 @@ import anyio.to_thread
 from corrigible.deployment.load import Loaded, load_deployment
 from corrigible.errors import DeniedError, GuardError, PendingError, WithheldError
 from corrigible.guard.bodies import Admission
-from corrigible.guard.call import Call
+from corrigible.guard.call import Call, Caller
 from corrigible.guard.gate import Gate
 from corrigible.guard.latch import EVERYTHING, Scope
 from corrigible.guard.session import Session, open_session
@@ -37,14 +36,6 @@ from corrigible.guard.strict import StrictError, check_arguments
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 Arguments = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls: an agent's or a sub-agent's name, and its ancestors, eldest first."""
-
-    name: str = "agent"
-    lineage: tuple[str, ...] = ()
 
 
 class Guard:

@@ -1,9 +1,8 @@
 """Loads the compiled kernels when first called for, so that importing the policies stays quick."""
 
-from importlib import import_module
 from types import ModuleType
 
-from corrigible.errors import MissingExtraError
+from corrigible.solve.compiled import compiled_module
 
 
 def kernels() -> ModuleType:
@@ -12,7 +11,7 @@ def kernels() -> ModuleType:
     Raises:
         MissingExtraError: numba is not installed.
     """
-    return _module("corrigible.policies.kernels")
+    return compiled_module("corrigible.policies.kernels")
 
 
 def learning() -> ModuleType:
@@ -21,16 +20,4 @@ def learning() -> ModuleType:
     Raises:
         MissingExtraError: numba is not installed.
     """
-    return _module("corrigible.policies.learning")
-
-
-def _module(name: str) -> ModuleType:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in {"numba", "llvmlite"}:
-            raise
-        raise MissingExtraError(
-            f"policies need {missing!r}, which is not installed; pip install 'corrigible[audit]'"
-        ) from error
+    return compiled_module("corrigible.policies.learning")

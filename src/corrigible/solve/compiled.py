@@ -12,7 +12,7 @@ def kernels() -> ModuleType:
     Raises:
         MissingExtraError: numba is not installed.
     """
-    return _module("corrigible.solve.kernels")
+    return compiled_module("corrigible.solve.kernels")
 
 
 def chains() -> ModuleType:
@@ -21,7 +21,7 @@ def chains() -> ModuleType:
     Raises:
         MissingExtraError: numba is not installed.
     """
-    return _module("corrigible.solve.chains")
+    return compiled_module("corrigible.solve.chains")
 
 
 def choices() -> ModuleType:
@@ -30,7 +30,7 @@ def choices() -> ModuleType:
     Raises:
         MissingExtraError: numba is not installed.
     """
-    return _module("corrigible.solve.choices")
+    return compiled_module("corrigible.solve.choices")
 
 
 def elimination() -> ModuleType:
@@ -39,7 +39,7 @@ def elimination() -> ModuleType:
     Raises:
         MissingExtraError: numba is not installed.
     """
-    return _module("corrigible.solve.elimination")
+    return compiled_module("corrigible.solve.elimination")
 
 
 def cycles() -> ModuleType:
@@ -48,10 +48,15 @@ def cycles() -> ModuleType:
     Raises:
         MissingExtraError: numba is not installed.
     """
-    return _module("corrigible.solve.cycles")
+    return compiled_module("corrigible.solve.cycles")
 
 
-def _module(name: str) -> ModuleType:
+def compiled_module(name: str) -> ModuleType:
+    """Import a module that numba compiles.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:

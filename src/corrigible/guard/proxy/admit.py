@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import anyio
@@ -11,17 +10,8 @@ import anyio.lowlevel
 
 from corrigible.deployment.listing import Listing
 from corrigible.errors import DeniedError, WithheldError
+from corrigible.guard.bodies import Ending
 from corrigible.guard.call import Call, Decision
-
-Ending = Literal["completed", "failed", "cancelled", "unknown", "withheld", "not dispatched"]
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls: a client's or a sub-agent's name, and its ancestors, eldest first."""
-
-    name: str = "agent"
-    lineage: tuple[str, ...] = ()
 
 
 class AdmissionLike(Protocol):

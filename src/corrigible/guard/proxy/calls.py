@@ -21,8 +21,8 @@ from mcp_types import methods as protocol
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, MODERN_PROTOCOL_VERSIONS
 from pydantic import RootModel, ValidationError
 
-from corrigible.guard.call import Call
-from corrigible.guard.proxy.admit import BackError, Caller, Flight, RefusedError, admitted
+from corrigible.guard.call import Call, Caller
+from corrigible.guard.proxy.admit import BackError, Flight, RefusedError, admitted
 from corrigible.guard.proxy.back import Back
 from corrigible.guard.proxy.hub import Ask, Hub, asked_by
 from corrigible.guard.proxy.names import front_name, shown

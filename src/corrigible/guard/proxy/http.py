@@ -17,7 +17,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from corrigible.guard.proxy.admit import Caller
+from corrigible.guard.call import Caller
 from corrigible.guard.proxy.calls import CALLER_KEY
 from corrigible.guard.proxy.front import Front
 from corrigible.guard.proxy.wire import refusal

@@ -19,9 +19,9 @@ from mcp.server.subscriptions import (
 from mcp.shared.exceptions import MCPError
 
 from corrigible.deployment.listing import ListedTool, Listing, plain
-from corrigible.guard.call import Call
+from corrigible.guard.call import Call, Caller
 from corrigible.guard.names import is_method
-from corrigible.guard.proxy.admit import Caller, Flight, GateLike, RefusedError, admitted
+from corrigible.guard.proxy.admit import Flight, GateLike, RefusedError, admitted
 from corrigible.guard.proxy.back import Back
 from corrigible.guard.proxy.names import Names, front_uri, shown, shown_json, unclean_key
 from corrigible.guard.strict import StrictError, check_arguments

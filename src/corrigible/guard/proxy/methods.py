@@ -12,8 +12,8 @@ from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp_types import methods as protocol
 
-from corrigible.guard.call import Call
-from corrigible.guard.proxy.admit import BackError, Caller, Flight, RefusedError, admitted
+from corrigible.guard.call import Call, Caller
+from corrigible.guard.proxy.admit import BackError, Flight, RefusedError, admitted
 from corrigible.guard.proxy.back import Back
 from corrigible.guard.proxy.calls import UNCACHED, Context, caller_of
 from corrigible.guard.proxy.hub import Hub

@@ -15,7 +15,8 @@ import anyio
 import anyio.abc
 import uvicorn
 
-from corrigible.guard.proxy.admit import Caller, GateLike
+from corrigible.guard.call import Caller
+from corrigible.guard.proxy.admit import GateLike
 from corrigible.guard.proxy.back import Back
 from corrigible.guard.proxy.front import Front
 from corrigible.guard.proxy.http import Access, HttpFront
