@@ -3,19 +3,13 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 import pytest
-from mcp import Client, StdioServerParameters
-from proxy_fakes import ERAS, said
+from proxy_fakes import ERAS
+from real import BIN, Ground, npm_install, ran, text_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
-BIN = Path(sys.executable).parent
-INSTALL_S = 40
 NPM_SERVER = "@modelcontextprotocol/server-filesystem"
 
 MANIFEST = """
@@ -34,56 +28,6 @@ assets:
 authority: {{allow: [{allowed}], approve: ["write repository"], deny: ["delete repository"]}}
 """
 BOTH, CLOCK = '"read repository", "read clock"', '"read clock"'
-
-
-def ran(*command: object):
-    """A program's exit code and all that it says."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout
-
-
-@dataclass
-class Ground:
-    """A deployment in a folder of its own, and its operator."""
-
-    folder: Path
-
-    @property
-    def manifest(self):
-        return self.folder / "deployment.yaml"
-
-    @property
-    def state(self):
-        return self.folder / "state"
-
-    def operator(self, *words: object):
-        """What one command of the operator's says."""
-        words = (BIN / "corrigible", *words, "-d", self.manifest, "--state", self.state)
-        return ran(*words)[1]
-
-    async def asked(self, *words: object):
-        return await anyio.to_thread.run_sync(lambda: self.operator(*words))
-
-    def client(self, era):
-        args = ["guard", str(self.manifest), "--state", str(self.state)]
-        server = StdioServerParameters(command=str(BIN / "corrigible"), args=args)
-        return Client(server, mode=era, cache=None)
-
-    def reviewed(self):
-        """Accept what the servers list, as a person does who has read it."""
-        code, told = ran(BIN / "corrigible", "review", self.manifest, "--accept-all")
-        assert not code, told
-
-
-def text_of(result):
-    return ("refused: " if result.is_error else "") + said(result)
 
 
 # -- two servers from the Python registry ------------------------------------------------------
@@ -261,24 +205,13 @@ authority: {{allow: ["read notes"], approve: ["write notes"]}}
 @pytest.fixture(scope="module")
 def npm_ground(tmp_path_factory):
     """A folder of notes behind the file server of npm."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if not (npm and node):
-        pytest.skip("npm and node are not installed")
     folder = tmp_path_factory.mktemp("npm")
-    install = (npm, "install", "--prefix", folder, "--prefer-offline", "--no-audit", "--no-fund")
-    try:
-        done = subprocess.run(
-            [*map(str, install), NPM_SERVER], capture_output=True, timeout=INSTALL_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"{NPM_SERVER} was not installed within {INSTALL_S} s")
-    if done.returncode:
-        pytest.skip(f"{NPM_SERVER} cannot be installed here: {done.stderr[-200:]!r}")
+    programs = npm_install(folder, NPM_SERVER)
     notes = folder / "notes"
     notes.mkdir()
     (notes / "a.txt").write_text("first note")
     (folder / "secret.txt").write_text("not a note")
-    program = folder / "node_modules" / ".bin" / "mcp-server-filesystem"
+    program = programs / "mcp-server-filesystem"
     servers = json.dumps({"files": {"command": [str(program), str(folder)]}})
     ground = Ground(folder)
     ground.manifest.write_text(FILES.format(servers=servers, notes=notes))

@@ -32,6 +32,15 @@ state_option = click.option(
     help="Where the guard keeps its latch, ledger and token; the agent must not reach it.",
 )
 
+answer_option = click.option(
+    "--answer-within",
+    type=click.FloatRange(min=1),
+    default=900.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a call waits for an operator's answer: after that the answer is no.",
+)
+
 
 @click.command("compile")
 @deployment_argument
@@ -80,6 +89,7 @@ def compile_(deployment: Path) -> None:
     help="The variable with the bearer token of HTTP clients; without it one is made and shown.",
 )
 @click.option("--new-run", is_flag=True, help="Begin a new run: budgets count from here.")
+@answer_option
 @state_option
 def guard_(
     deployment: Path,
@@ -88,6 +98,7 @@ def guard_(
     socket_path: Path | None,
     token_env: str,
     new_run: bool,
+    answer_within: float,
     state_folder: Path | None,
 ) -> None:
     """Stand between an agent and its MCP servers: every call decided, kept and stoppable.
@@ -102,7 +113,10 @@ def guard_(
     with errors_as_exit_codes():
         loaded = load_deployment(manifest_of(deployment))
         doors = _doors(http, socket_path, token_env)
-        with session_for(loaded, state_folder, new_run=new_run, contained=False) as session:
+        opened = session_for(
+            loaded, state_folder, new_run=new_run, contained=False, answer_within=answer_within
+        )
+        with opened as session:
             click.echo(opening_line(session), err=True)
             click.echo("agent not contained: what it does beside its tools is not seen", err=True)
             backs = backs_of(session)
@@ -135,9 +149,10 @@ def _doors(http: str | None, socket_path: Path | None, token_env: str) -> "list[
 
 
 def session_for(
-    loaded: Loaded, folder: Path | None, *, new_run: bool, contained: bool
+    loaded: Loaded, folder: Path | None, *, new_run: bool, contained: bool, answer_within: float
 ) -> "AbstractContextManager[Session]":
     """Open the session of a manifest; what runs elsewhere is beyond its stop."""
+    from corrigible.guard.approvals import ApprovalLimits  # noqa: PLC0415
     from corrigible.guard.session import open_session  # noqa: PLC0415
     from corrigible.guard.state import open_state, state_directory  # noqa: PLC0415
     from corrigible.guard.stopping import Beyond  # noqa: PLC0415
@@ -146,7 +161,8 @@ def session_for(
     servers = loaded.deployment.servers
     remote = frozenset(name for name, server in servers.items() if server.url)
     beyond = Beyond(remote=remote, contained=contained)
-    return open_session(loaded, state, new_run=new_run, beyond=beyond)
+    limits = ApprovalLimits(ask_s=answer_within)
+    return open_session(loaded, state, new_run=new_run, beyond=beyond, limits=limits)
 
 
 def opening_line(session: "Session") -> str:

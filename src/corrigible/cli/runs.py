@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corrigible.cli.guards import backs_of, opening_line, session_for, state_option
+from corrigible.cli.guards import answer_option, backs_of, opening_line, session_for, state_option
 from corrigible.cli.shared import deployment_argument, errors_as_exit_codes, manifest_of
 from corrigible.deployment.load import Loaded, load_deployment
 from corrigible.deployment.lock import lock_path
@@ -70,9 +70,10 @@ class _Agent:
     "--uncontained", is_flag=True, help="Run it as you, unconfined; every output says so."
 )
 @click.option("--new-run", is_flag=True, help="Begin a new run: budgets count from here.")
+@answer_option
 @state_option
 @click.argument("command", nargs=-1, required=True, metavar="-- AGENT ...")
-def run_(
+def run_(  # noqa: PLR0913  (one parameter an option)
     deployment: Path,
     *,
     models: tuple[str, ...],
@@ -81,6 +82,7 @@ def run_(
     writable: tuple[Path, ...],
     uncontained: bool,
     new_run: bool,
+    answer_within: float,
     state_folder: Path | None,
     command: tuple[str, ...],
 ) -> None:
@@ -96,7 +98,13 @@ def run_(
     with errors_as_exit_codes():
         loaded = load_deployment(manifest_of(deployment))
         agent = _Agent(command, cwd, hide, writable, _allowed(models), not uncontained)
-        opened = session_for(loaded, state_folder, new_run=new_run, contained=agent.contained)
+        opened = session_for(
+            loaded,
+            state_folder,
+            new_run=new_run,
+            contained=agent.contained,
+            answer_within=answer_within,
+        )
         with opened as session:
             click.echo(opening_line(session), err=True)
             if session.gate.latch.state().on("", "", "", "agent", ()) == "stopped":

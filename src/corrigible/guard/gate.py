@@ -17,7 +17,13 @@ from typing import Any
 
 from corrigible.deployment.listing import Listing
 from corrigible.errors import DeniedError, GuardError, OperatorError, WithheldError
-from corrigible.guard.approvals import Answered, Approvals, NotAskedError, Pending
+from corrigible.guard.approvals import (
+    Answered,
+    ApprovalLimits,
+    Approvals,
+    NotAskedError,
+    Pending,
+)
 from corrigible.guard.bodies import (
     Admission,
     Ending,
@@ -60,13 +66,22 @@ class Gate:
         ledger: an open ledger.
         latch: the stop latch.
         redact: takes every secret out of what the ledger gets.
+        limits: how long approvals live, and how much is asked of one person.
     """
 
     def __init__(
-        self, policy: Policy, past: Past, ledger: Ledger, latch: Latch, *, redact: Redact
+        self,
+        policy: Policy,
+        past: Past,
+        ledger: Ledger,
+        latch: Latch,
+        *,
+        redact: Redact,
+        limits: ApprovalLimits | None = None,
     ) -> None:
         self.policy, self.ledger, self.latch = policy, ledger, latch
-        self.approvals, self.inflight = Approvals(), InFlight()
+        self.approvals = Approvals(limits=limits)
+        self.inflight = InFlight()
         self.plans = Plans(self.approvals)
         self.redact = redact
         self._past = past

@@ -15,6 +15,7 @@ from corrigible.deployment.load import Loaded, load_deployment
 from corrigible.deployment.lock import Lock, load_lock, lock_path
 from corrigible.errors import CorrigibleError, OperatorError, StaleTableError
 from corrigible.guard.agent_door import AgentDoor
+from corrigible.guard.approvals import ApprovalLimits
 from corrigible.guard.call import canonical_json
 from corrigible.guard.gate import Gate
 from corrigible.guard.latch import EVERYTHING, Latch, Scope
@@ -226,6 +227,7 @@ def open_session(
     beyond: Beyond | None = None,
     environ: Mapping[str, str] | None = None,
     agent_socket: Path | None = None,
+    limits: ApprovalLimits | None = None,
 ) -> Iterator[Session]:
     """Open the one guard of a deployment, with the operator's door; on leaving all is ended.
 
@@ -238,6 +240,7 @@ def open_session(
         environ: where the manifest's references are looked up; the process's own by default.
         agent_socket: where the agent's other processes may ask (see `agent_door`), as the state
             directory's `agent_socket`; nowhere by default.
+        limits: how long approvals live, and how much is asked of one person.
 
     Raises:
         GuardError: another guard runs, or a file of the directory cannot be trusted.
@@ -253,9 +256,8 @@ def open_session(
         redactor = Redactor({*known, token}, ledger_salt(state.signing_key))
         if new_run:
             begin_run(ledger, by=f"uid {os.geteuid()}")
-        gate = Gate(
-            policy, past_of(ledger, loaded.deployment), ledger, latch, redact=redactor.redact
-        )
+        past = past_of(ledger, loaded.deployment)
+        gate = Gate(policy, past, ledger, latch, redact=redactor.redact, limits=limits)
         trees = Trees(holder.marker)
         stack.callback(trees.kill, None, 0.5)
         session = Session(loaded, state, gate, trees, live, beyond or Beyond())
