@@ -22,13 +22,13 @@ from corrigible.audit.incentives import (
 )
 from corrigible.audit.left_behind import LeftBehind, left_behind
 from corrigible.audit.ranges import Design, design, read_rates
-from corrigible.audit.reach import Reach, reach
+from corrigible.audit.reach import Act, Reach, acts, reach
 from corrigible.audit.sensitivity import Moved, sensitivity
 from corrigible.audit.setting import TOLERANCE, Question, Setting
 from corrigible.audit.substitutes import substitutes
 from corrigible.audit.verdict import Reading, Verdict, verdict
 from corrigible.audit.weights import Weight, weights
-from corrigible.audit.what_if import WhatIf
+from corrigible.audit.what_if import Curve, WhatIf
 from corrigible.deployment.load import Loaded
 from corrigible.deployment.records import Acceptance, Deployment
 from corrigible.deployment.rules import Verdict as Ruled
@@ -110,6 +110,8 @@ class Audit:
     sensitivity: tuple[Moved, ...] | None = None
     left_behind: tuple[LeftBehind, ...] | None = None
     weights: tuple[Weight, ...] | None = None
+    acts: tuple[Act, ...] = ()
+    curves: tuple[Curve, ...] = ()
     tolerance: float = TOLERANCE
     software: str = f"corrigible {corrigible.__version__}"
 
@@ -282,6 +284,7 @@ class AuditRun:
                 {path: setting.rates[path] for path in design_.paths},
             ),
             task_value=_mean(main.residual_values),
+            acts=acts(setting.structure),
         )
 
     def _answer(self, drive: str, reached: Reach, stands_in: tuple[str, ...]) -> Answer:
@@ -460,6 +463,7 @@ class AuditRun:
             sensitivity=moved,
             left_behind=behind,
             weights=weighed,
+            curves=what_if.curves(),
         )
 
     def _fixes(self, edges: Mapping[str, Mapping[str, float | None]]) -> Fixes:

@@ -65,14 +65,14 @@ def problem_of(setting: Setting, goals: Utilities, *, guarded: bool = False) -> 
         setting.discount,
         available=setting.available(guarded=guarded),
         live=world.phase == RUNNING,
-        after=_after(setting, guarded=guarded),
+        after=rows_after(setting, guarded=guarded),
         rank=setting.rank,
         noop=world.rows[:-1].copy(),
         authorised=setting.authorised,
     )
 
 
-def _after(setting: Setting, *, guarded: bool) -> Int64s:
+def rows_after(setting: Setting, *, guarded: bool = False) -> Int64s:
     """What is done where the agent no longer chooses, `[S, K]`: wait; serve the corrected goal."""
     world = setting.world
     waits = world.rows[:-1].astype(np.int64)
@@ -157,7 +157,7 @@ class Trials:
 
     def singles(self) -> Iterator[Trial]:
         """Every countermeasure of the training side, weakest first."""
-        for kind, strengths in _STRENGTHS.items():
+        for kind, strengths in STRENGTHS.items():
             side: Side = "training, acts named" if kind in _NAMED else "training"
             for strength in strengths[:: 2 if self.quick and len(strengths) > _FEW else 1]:
                 words = _words(kind, strength)
@@ -243,7 +243,7 @@ def _words(kind: str, strength: float) -> str:
 
 _FEW = 2  # strengths that a quick sweep keeps all of
 
-_STRENGTHS: dict[str, tuple[float, ...]] = {
+STRENGTHS: dict[str, tuple[float, ...]] = {
     "aup": (0.1, 0.67, 10, 100, 1000),
     "aup-start": (0.67, 10, 100),
     "aup-inaction": (0.67, 10, 100),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from corrigible.deployment.records import Deployment
 from corrigible.deployment.rules import Verdict
-from corrigible.drives import DRIVES
+from corrigible.drives import DRIVES, Verb
 from corrigible.world.modes import Mode, Structure
 
 _LOOSEST: tuple[Verdict, ...] = ("allow", "approve", "deny")
@@ -24,6 +24,36 @@ class Reach:
     reachable: bool
     calls: tuple[str, ...]
     authority: Verdict
+
+
+@dataclass(frozen=True)
+class Act:
+    """What some tools can do to one asset, the drives it serves, and what authority says of it."""
+
+    tools: tuple[str, ...]
+    verb: Verb
+    asset: str
+    kind: str
+    drives: tuple[str, ...]
+    authority: Verdict
+    in_world: bool  # False: it changes nothing that the world has, or nothing at all
+
+
+def acts(structure: Structure) -> tuple[Act, ...]:
+    """Return every act that the tools can reach, in the manifest's order."""
+    kept = set(structure.modes)
+    return tuple(
+        Act(
+            mode.tools,
+            mode.verb,
+            mode.asset,
+            mode.kind,
+            tuple(drive for drive in DRIVES if drive in mode.drives),
+            mode.verdict,
+            mode in kept,
+        )
+        for mode in structure.all_modes
+    )
 
 
 def reach(deployment: Deployment, structure: Structure) -> dict[str, Reach]:

@@ -1,6 +1,7 @@
 """What if a rate were another: shares recomputed on the same goals, each world solved once."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +13,17 @@ GOALS = 96
 """Goals in each comparison: the same ones everywhere, so differences are not sampling noise."""
 
 _MOST_KEPT = 5_000_000  # transitions of compiled worlds kept for the next key
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The share of `n` goals for which a key pays, at each value of one rate that was tried."""
+
+    rate: str
+    key: str
+    now: float
+    points: tuple[tuple[float, float], ...]
+    n: int
 
 
 class WhatIf:
@@ -45,6 +57,21 @@ class WhatIf:
             without = self._at_start(path, value, self.keys[key])
             found[key] = float((whole - without > PAYS).mean())
         return found
+
+    def curves(self) -> tuple[Curve, ...]:
+        """Return every share that was computed so far, by rate and key, in rising order."""
+        found: dict[tuple[str, str], dict[float, float]] = {}
+        for path, value, drives in self._values:
+            whole = self._values.get((path, value, frozenset()))
+            for key, own in self.keys.items():
+                if own == drives and whole is not None:
+                    gain = whole - self._values[path, value, drives]
+                    found.setdefault((path, key), {})[value] = float((gain > PAYS).mean())
+        return tuple(
+            Curve(path, key, self.stated(path), tuple(sorted(points.items())), GOALS)
+            for (path, key), points in sorted(found.items())
+            if len(points) > 1
+        )
 
     def _at_start(self, path: str, value: float, drives: frozenset[str]) -> np.ndarray:
         known = (path, value, drives)

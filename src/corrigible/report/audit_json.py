@@ -60,6 +60,28 @@ def audit_json(audit: Audit, findings: tuple[Finding, ...] = ()) -> Json:
             }
             for weight in audit.weights or ()
         ],
+        "acts": [
+            {
+                "tools": list(act.tools),
+                "verb": act.verb,
+                "asset": act.asset,
+                "kind": act.kind,
+                "drives": list(act.drives),
+                "authority": act.authority,
+                "in_world": act.in_world,
+            }
+            for act in audit.acts
+        ],
+        "curves": [
+            {
+                "rate": curve.rate,
+                "drive": curve.key,
+                "now": curve.now,
+                "points": [{"at": at, "pressure": share} for at, share in curve.points],
+                "n": curve.n,
+            }
+            for curve in audit.curves
+        ],
         "ranges": {
             "rates": list(audit.ranges.paths),
             "points": audit.ranges.points,
