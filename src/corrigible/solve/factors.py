@@ -5,7 +5,10 @@ order and one list of updates serve them all; only the numbers differ from goal 
 N states of one component, F updates: the sum over pivots of the squared number of entries below.
 """
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -59,7 +62,7 @@ def elimination_plan(layout: Layout) -> Plan:
     spot = np.full(len(layout.moving.line), -1, dtype=np.int32)
     largest = updates = entries = 0
     for lo, hi in zip(layout.component[:-1].tolist(), layout.component[1:].tolist(), strict=True):
-        part = _Part.of(layout, lo, hi)
+        part = _part_of(hi - lo, *_edges(layout, lo, hi))
         updates += part.updates
         if updates > MOST_UPDATES:
             raise NotSolvedError(
@@ -71,8 +74,8 @@ def elimination_plan(layout: Layout) -> Plan:
         first_target[lo + 1 : hi + 1] = updates - part.updates + np.cumsum(np.diff(part.first) ** 2)
         entries += len(part.entry)
         entry.append(part.entry)
-        target.append(part.targets())
-        spot[_inner_terms(layout, lo, hi)] = part.spots(layout, lo, hi)
+        target.append(part.targets)
+        spot[_inner_terms(layout, lo, hi)] = part.spots
         largest = max(largest, hi - lo + 2 * len(part.entry))
     return Plan(
         place=place,
@@ -85,6 +88,32 @@ def elimination_plan(layout: Layout) -> Plan:
     )
 
 
+_KEPT = 8_000_000
+"""Numbers that remembered components may have in all: 64 MB."""
+
+_known: OrderedDict[tuple[int, bytes, bytes], "_Part"] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _part_of(states: int, home: Int64s, to: Int64s) -> "_Part":
+    """The elimination of a component with these edges, remembered from the last time.
+
+    Components of one world are often alike, and so are worlds that differ in their rates alone.
+    """
+    key = (states, home.tobytes(), to.tobytes())
+    with _lock:
+        if key in _known:
+            _known.move_to_end(key)
+            return _known[key]
+    part = _Part.of(states, home, to)
+    with _lock:
+        _known[key] = part
+        size = sum(known.size for known in _known.values())
+        while size > _KEPT:
+            size -= _known.popitem(last=False)[1].size
+    return part
+
+
 @dataclass(frozen=True, eq=False)
 class _Part:
     """One component: its order and its fill-in, in positions of that order."""
@@ -92,13 +121,14 @@ class _Part:
     place: Int64s  # [N]
     first: Int64s  # [N+1]
     entry: Int64s  # sorted within each pivot
+    home: Int64s  # for each edge the state that it leaves
+    to: Int64s  # and the one it leads to
 
     @classmethod
-    def of(cls, layout: Layout, lo: int, hi: int) -> "_Part":
-        states = hi - lo
-        home, to = _edges(layout, lo, hi)
+    def of(cls, states: int, home: Int64s, to: Int64s) -> "_Part":
         if not len(home):
-            return cls(np.arange(states), np.zeros(states + 1, dtype=np.int64), np.zeros(0, int))
+            nothing = np.zeros(0, dtype=np.int64)
+            return cls(np.arange(states), np.zeros(states + 1, np.int64), nothing, home, to)
         pattern = sparse.csc_matrix((np.ones(len(home)), (home, to)), shape=(states, states))
         pattern = ((pattern + pattern.T) > 0).astype(np.float64)
         place = _minimum_degree(pattern)
@@ -114,7 +144,14 @@ class _Part:
             place=place,
             first=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             entry=np.concatenate(fill).astype(np.int64),
+            home=home,
+            to=to,
         )
+
+    @property
+    def size(self) -> int:
+        """About how many numbers it holds."""
+        return self.updates + 3 * len(self.home) + 2 * len(self.place)
 
     @property
     def updates(self) -> int:
@@ -130,6 +167,7 @@ class _Part:
         right = states + found
         return np.where(row == column, row, np.where(row < column, right, right + entries))
 
+    @cached_property
     def targets(self) -> Int64s:
         """The number that each update changes, pivot by pivot, rows before columns."""
         rows, columns = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
@@ -139,10 +177,10 @@ class _Part:
             columns.append(np.tile(own, len(own)))
         return self.numbers(np.concatenate(rows), np.concatenate(columns))
 
-    def spots(self, layout: Layout, lo: int, hi: int) -> Int64s:
-        """The number that each inner term of the component is part of."""
-        home, to = _edges(layout, lo, hi)
-        return self.numbers(self.place[home], self.place[to])
+    @cached_property
+    def spots(self) -> Int64s:
+        """The number that each edge is part of."""
+        return self.numbers(self.place[self.home], self.place[self.to])
 
 
 def _inner_terms(layout: Layout, lo: int, hi: int) -> Int64s:
