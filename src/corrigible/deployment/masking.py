@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 MASK = "***"
 
-_NAMED = (
+NAMED = (
     r"(?:api[-_ ]?key|access[-_ ]?key|secret|token|passw(?:or)?d|passphrase|pwd|credentials?|"
     r"private[-_ ]?key|authorization|auth)"
 )
@@ -18,18 +18,18 @@ _SHAPES = (
     r"\bey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?",
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
 )
-_SHAPED = re.compile("|".join(_SHAPES))
-_USERINFO = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
+SHAPED = re.compile("|".join(_SHAPES))
+USERINFO = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
 _ASSIGNED = re.compile(
-    rf"""(\b[\w-]*{_NAMED}[\w-]*["']?\s*[=:]\s*["']?)((?:bearer |basic )?[^\s"',;&]+)""",
+    rf"""(\b[\w-]*{NAMED}[\w-]*["']?\s*[=:]\s*["']?)((?:bearer |basic )?[^\s"',;&]+)""",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
+BEARER = re.compile(r"(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
 _RANDOM = re.compile(
     r"(?<![A-Za-z0-9_./-])(?=[A-Za-z0-9_+-]*[0-9])(?=[A-Za-z0-9_+-]*[A-Z])"
     r"(?=[A-Za-z0-9_+-]*[a-z])[A-Za-z0-9_+-]{32,}={0,2}(?![A-Za-z0-9_./-])"
 )
-_FLAG = re.compile(rf"--?[\w-]*{_NAMED}[\w-]*", re.IGNORECASE)
+_FLAG = re.compile(rf"--?[\w-]*{NAMED}[\w-]*", re.IGNORECASE)
 _SHORTEST = 4
 
 
@@ -37,10 +37,10 @@ def mask(text: str, known: Iterable[str] = ()) -> str:
     """Return `text` with what looks like a secret, and every text of `known`, masked."""
     for secret in sorted({s for s in known if len(s) >= _SHORTEST}, key=len, reverse=True):
         text = text.replace(secret, MASK)
-    text = _SHAPED.sub(MASK, text)
-    text = _USERINFO.sub(MASK, text)
+    text = SHAPED.sub(MASK, text)
+    text = USERINFO.sub(MASK, text)
     text = _ASSIGNED.sub(rf"\1{MASK}", text)
-    text = _BEARER.sub(rf"\1{MASK}", text)
+    text = BEARER.sub(rf"\1{MASK}", text)
     return _RANDOM.sub(MASK, text)
 
 

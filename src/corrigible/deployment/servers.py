@@ -99,7 +99,7 @@ def _quiet_protocol() -> Iterator[None]:
 async def _list_one(spec: ServerSpec, limits: Limits) -> Listing:
     began = time.monotonic()
     try:
-        spec = _resolved(spec)
+        spec = with_references(spec)
     except LookupError as error:
         return Listing(spec.name, problem=f"was not started: {error.args[0]}")
     listing = Listing(spec.name)
@@ -109,11 +109,11 @@ async def _list_one(spec: ServerSpec, limits: Limits) -> Listing:
         else:
             listing = await _list_http(spec, limits)
     except Exception as error:  # noqa: BLE001  (whatever a server does must not end the others)
-        listing = Listing(spec.name, problem=_why(error, spec))
+        listing = Listing(spec.name, problem=why_failed(error, spec))
     return replace(listing, seconds=round(time.monotonic() - began, 3))
 
 
-def _resolved(spec: ServerSpec) -> ServerSpec:
+def with_references(spec: ServerSpec) -> ServerSpec:
     """Fill in what a server's entry refers to.
 
     Raises:
@@ -130,12 +130,13 @@ def _resolved(spec: ServerSpec) -> ServerSpec:
     )
 
 
-def _known_secrets(spec: ServerSpec) -> tuple[str, ...]:
+def secrets_of_spec(spec: ServerSpec) -> tuple[str, ...]:
+    """Return what a server is given in its environment and headers: it never reaches a text."""
     return tuple(given.text for given in (*spec.env, *spec.headers))
 
 
 def _shown(text: object, spec: ServerSpec, longest: int = 300) -> str:
-    return plain(mask(str(text)[: 4 * longest], _known_secrets(spec)), longest)
+    return plain(mask(str(text)[: 4 * longest], secrets_of_spec(spec)), longest)
 
 
 # -- stdio -------------------------------------------------------------------------------------
@@ -172,7 +173,7 @@ async def _why_stdio(error: BaseException, spec: ServerSpec, server: ServerProce
             how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
             return f"ended {how} before it had listed its tools"
         return "closed its output before it had listed its tools"
-    return _why(error, spec)
+    return why_failed(error, spec)
 
 
 def _printed(spec: ServerSpec, server: ServerProcess, limits: Limits) -> tuple[str, ...]:
@@ -225,7 +226,7 @@ async def _list_http(spec: ServerSpec, limits: Limits) -> Listing:
         try:
             listing = await _converse(spec, _http_transport(spec, meter, limits), limits)
         except Exception as error:  # noqa: BLE001  (the listing says what went wrong)
-            problem = _why(error, spec)
+            problem = why_failed(error, spec)
     if clock.cancelled_caught:
         problem = f"gave no full answer within {limits.seconds:g} s"
     if meter.received > meter.most:
@@ -266,8 +267,8 @@ async def _converse(spec: ServerSpec, streams: Any, limits: Limits) -> Listing:
     """Negotiate, list every page, and take what may stand in a manifest."""
     client = Client(streams, mode="auto", cache=None, client_info=_CLIENT)
     async with client:
-        raw = await _pages(client, limits)
-        tools, refused = _take(raw, limits)
+        raw = await tool_pages(client, limits)
+        tools, refused = tools_of_pages(raw, limits)
         info = client.server_info
         return Listing(
             spec.name,
@@ -279,7 +280,7 @@ async def _converse(spec: ServerSpec, streams: Any, limits: Limits) -> Listing:
         )
 
 
-async def _pages(client: Client, limits: Limits) -> list[Any]:
+async def tool_pages(client: Client, limits: Limits) -> list[Any]:
     """Every tool of every page, as it came.
 
     Raises:
@@ -304,7 +305,9 @@ async def _pages(client: Client, limits: Limits) -> list[Any]:
     raise _FloodError(f"it lists more than {limits.pages:,} pages")
 
 
-def _take(raw: Sequence[Any], limits: Limits) -> tuple[tuple[ListedTool, ...], tuple[str, ...]]:
+def tools_of_pages(
+    raw: Sequence[Any], limits: Limits
+) -> tuple[tuple[ListedTool, ...], tuple[str, ...]]:
     """Make records of the tools that may stand in a manifest; say which may not, and why."""
     names = [tool.get("name") for tool in raw if isinstance(tool, Mapping)]
     tools: list[ListedTool] = []
@@ -347,7 +350,7 @@ def _listed(tool: Mapping[str, Any]) -> ListedTool:
     )
 
 
-def _why(error: BaseException, spec: ServerSpec) -> str:
+def why_failed(error: BaseException, spec: ServerSpec) -> str:
     """One sentence for what went wrong, whatever it was wrapped in."""
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from corrigible.deployment import masking
+from corrigible.deployment.masking import BEARER, NAMED, SHAPED, USERINFO
 
 LONGEST_TEXT = 2000
 """Characters of one text that are kept; the rest is its length and a digest of the whole."""
@@ -40,7 +40,7 @@ _MARKER = re.compile(r"<redacted sha256:[0-9a-f]{16}>")
 # The rules of `mask` that look at names, with every repetition bounded: an agent chooses what
 # is redacted, and must not be able to make that slow.
 _ASSIGNED = re.compile(
-    rf"""{masking._NAMED}[\w-]{{0,40}}["']?\s{{0,4}}[=:]\s{{0,4}}["']?"""  # noqa: SLF001  (same rule)
+    rf"""{NAMED}[\w-]{{0,40}}["']?\s{{0,4}}[=:]\s{{0,4}}["']?"""
     r"""((?:bearer |basic )?[^\s"',;&]+)""",
     re.IGNORECASE,
 )
@@ -131,15 +131,15 @@ class Redactor:
 def _rules(text: str) -> Iterator[re.Pattern[str]]:
     """The rules that may find something."""
     if _LONG_WORD.search(text) or "-----BEGIN" in text:
-        yield masking._SHAPED  # noqa: SLF001  (one list of shapes, for both)
+        yield SHAPED
         yield _RANDOM
     if "://" in text:
-        yield masking._USERINFO  # noqa: SLF001
+        yield USERINFO
     lower = text.lower()
     if any(name in lower for name in _NAMED):
         yield _ASSIGNED
     if "bearer" in lower or "basic" in lower:
-        yield masking._BEARER  # noqa: SLF001
+        yield BEARER
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,13 @@ from corrigible.deployment.process import ServerProcess, exited, started
 
 # The lock digests what `corrigible review` listed: the guard must list by the same code.
 from corrigible.deployment.servers import Limits as ListLimits
-from corrigible.deployment.servers import _known_secrets, _pages, _resolved, _take, _why
+from corrigible.deployment.servers import (
+    secrets_of_spec,
+    tool_pages,
+    tools_of_pages,
+    why_failed,
+    with_references,
+)
 from corrigible.guard.proxy.admit import BackError
 from corrigible.guard.proxy.wire import Asked, Lines, LineWriter
 
@@ -160,7 +166,7 @@ class Back:
 
     async def _session(self, owner: Owner) -> None:
         try:
-            spec = _resolved(self.spec)
+            spec = with_references(self.spec)
         except LookupError as error:
             self.problem = f"was not started: {error.args[0]}"
             return
@@ -253,8 +259,8 @@ class Back:
 
     async def _list(self, client: Client) -> None:
         limits = ListLimits()
-        raw = await _pages(client, limits)
-        tools, refused = _take(raw, limits)
+        raw = await tool_pages(client, limits)
+        tools, refused = tools_of_pages(raw, limits)
         info = client.server_info
         self.listing = Listing(
             self.name,
@@ -372,7 +378,7 @@ class Back:
             error = error.exceptions[0]
         if isinstance(error, TimeoutError):
             return f"gave no full answer within {self.limits.connect_s:g} s"
-        return self._clean(_why(error, self.spec), 400)
+        return self._clean(why_failed(error, self.spec), 400)
 
 
 class _Streams:
@@ -503,7 +509,7 @@ async def _set_after(first: anyio.Event, then: anyio.Event) -> None:
 
 def _secret_texts(spec: ServerSpec) -> tuple[str, ...]:
     """Return what must not be seen: every given value, and the token within `Bearer TOKEN`."""
-    texts = {*_known_secrets(spec)}
+    texts = {*secrets_of_spec(spec)}
     texts |= {text.partition(" ")[2] for text in texts if text.startswith("Bearer ")}
     return tuple(sorted((t for t in texts if len(t) >= _SHORTEST_SECRET), key=len, reverse=True))
 
