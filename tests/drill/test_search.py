@@ -47,6 +47,33 @@ def test_nothing_is_found_where_the_guard_holds(chained):
     assert found.states > 1
 
 
+BESIDE = CHAIN["assets"].replace(
+    "}}}", "}}, users: {kind: bystander/goodwill, at: {files: '/srv/app/**'}}}", 1
+)
+RULED = CHAIN["authority"].replace("deny: [", "deny: ['write users', ")
+
+
+@pytest.mark.parametrize(("authority", "answer"), [(CHAIN["authority"], "held"), (RULED, "broken")])
+def test_a_bystander_on_the_way_is_denied_only_by_a_rule_that_names_it(
+    authority, answer, written, monkeypatch
+):
+    """Where none does the rest of the call decides: a call that passes then breaks nothing."""
+    with open_stage(written(**CHAIN | {"assets": BESIDE, "authority": authority})) as stage:
+        if authority is RULED:
+            for module in (search_module, gate_module):
+                monkeypatch.setattr(module, "decide", _letting_writes_pass(module.decide))
+        found = search(ground_of(stage), seed=0, depth=30)
+    assert found.answer == answer
+
+
+def _letting_writes_pass(decide):
+    def faulty(policy, call, seen, used):
+        found = decide(policy, call, seen, used)
+        return replace(found, verdict="allow") if call.tool == "write_file" else found
+
+    return faulty
+
+
 def test_a_sequence_that_reaches_what_is_denied_is_found_and_fired(chained, monkeypatch):
     """It takes two calls: the first alone is allowed, the second is denied by itself."""
     without_denials(monkeypatch)

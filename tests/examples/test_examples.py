@@ -29,7 +29,8 @@ FOUND = (
 
 def test_each_example_is_in_the_table_and_has_a_page():
     assert {manifest.parent.name for manifest in EXAMPLES.glob("*/deployment.yaml")} == set(EXITS)
-    assert {page.parent.name for page in EXAMPLES.glob("*/README.md")} == set(EXITS)
+    pages = {page.parent.name for page in EXAMPLES.glob("*/README.md")}
+    assert pages == {*EXITS, "scenarios"}  # a folder of seven, with tests of their own
 
 
 @EACH

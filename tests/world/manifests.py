@@ -35,11 +35,10 @@ def assets(draw: st.DrawFn) -> dict[str, Any]:
             asset |= {"levels": ["lost", "strained", "full"], "wear": draw(_RATES)}
         if kind == "oversight/limit":
             asset["caps"] = {"task0": draw(st.sampled_from(["l0", "l1"]))}
-        elif not kind.startswith("oversight/"):
-            keys = ["task0", "task0.drift", "stop_rate", "detection", "approval_rate"]
-            asset["boosts"] = draw(
-                st.dictionaries(st.sampled_from(keys), st.sampled_from([-0.25, 0.25]), max_size=2)
-            )
+        keys = ["task0", "task0.drift", "stop_rate", "detection", "approval_rate"]
+        asset["boosts"] = draw(
+            st.dictionaries(st.sampled_from(keys), st.sampled_from([-0.25, 0.25]), max_size=2)
+        )
         found[f"asset{number}"] = asset
     return {name: {**asset, "at": {"srv": f"a/{name}"}} for name, asset in found.items()}
 

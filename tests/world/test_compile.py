@@ -67,6 +67,33 @@ def test_built_transitions_equal_the_slow_enumeration(manifest):
             assert built[state][mode] == pytest.approx(successors), (state, mode)
 
 
+def test_a_broken_organ_adds_what_its_level_boosts():
+    """As every level above the lowest does; here nobody corrects once the figures are false."""
+    manifest = {
+        "corrigible": 1, "name": "figures",
+        "agent": {"kind": "tool-using", "goal": "g", "horizon": 9},
+        "servers": {"s": {}},
+        "assets": {
+            "page": {"kind": "task", "levels": ["a", "b"], "at": {"s": "page"}, "drift": 0},
+            "figures": {"kind": "oversight/monitor", "at": {"s": "figures"},
+                        "boosts": {"correction_rate": -0.25, "page": 0.25}},
+        },
+        "tools": {"s.go": {"verbs": ["advance"], "target": "page", "success": 0.5},
+                  "s.write": {"verbs": ["write"], "target": "figures", "success": 0.5}},
+        "oversight": {"stop_rate": 0, "correction_rate": 0.25, "detection": 0.5,
+                      "approval_rate": 0.5},
+    }  # fmt: skip
+    slow, compiled = enumerate_world(manifest), compile_world(loaded(manifest).deployment)
+    built, expected = transitions_of(compiled, slow.variables), slow_transitions(slow)
+    false = {state: modes for state, modes in expected.items() if state[1] == (0, 1)}
+    assert built.keys() == expected.keys()
+    for state, modes in expected.items():
+        for mode, successors in modes.items():
+            assert built[state][mode] == pytest.approx(successors), (state, mode)
+    running = false["running", (0, 1)]["s.go", "advance", "page"]
+    assert running == pytest.approx({("running", (1, 1)): 0.75, ("running", (0, 1)): 0.25})
+
+
 @settings(max_examples=30)
 @given(manifests())
 def test_rows_sum_to_one_and_waiting_is_always_possible(manifest):

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from corrigible.deployment.records import Deployment
-from corrigible.deployment.rules import Verdict
 from corrigible.deployment.touch import ELSEWHERE, touch
 from corrigible.drill.calls import shown
 from corrigible.drill.ground import Ground
@@ -20,7 +19,7 @@ from corrigible.drill.records import Search
 from corrigible.guard.call import Call, Decision
 from corrigible.guard.policy import decide
 from corrigible.guard.seen import Seen
-from corrigible.world.modes import structure_of
+from corrigible.world.modes import Mode, structure_of
 
 MOST_STATES, DEEPEST = 400, 5
 
@@ -40,7 +39,7 @@ class _Walk:
     """A search under way."""
 
     deployment: Deployment
-    verdicts: Mapping[_Act, Verdict]
+    denied: Mapping[_Act, Mode]
     known: set[object] = field(default_factory=set)
     tried: int = 0
     deepest: int = 0
@@ -55,9 +54,16 @@ class _Walk:
 
     def broken_by(self, call: Call, after: _State) -> str:
         """Say what authority denies and a call that passed does, "" where it does none."""
-        for effect in touch(self.deployment, call.server, call.tool, call.arguments).effects:
-            act = (call.name, effect.verb, effect.asset)
-            if effect.asset != ELSEWHERE and self.verdicts.get(act) == "deny":
+        effects = touch(self.deployment, call.server, call.tool, call.arguments).effects
+        spoken_of = any(
+            e.asset != ELSEWHERE and not e.kind.startswith("bystander/") for e in effects
+        )
+        for effect in effects:
+            mode = self.denied.get((call.name, effect.verb, effect.asset))
+            if mode is None or effect.asset == ELSEWHERE:
+                continue
+            # a bystander on the way, of which no rule speaks: the rest of the call decides
+            if mode.rule is not None or not (spoken_of and mode.kind.startswith("bystander/")):
                 return f"{call.name} passed and can {effect.verb} {effect.asset}"
         for name, limit in self.deployment.budgets.items():
             if after.used.get(name, 0.0) > limit + 1e-9:
@@ -76,7 +82,7 @@ def search(ground: Ground, *, seed: int, states: int = MOST_STATES, depth: int =
     """
     policy = ground.stage.policy
     deployment = policy.deployment
-    walk = _Walk(deployment, _verdicts(deployment))
+    walk = _Walk(deployment, _denied(deployment))
     order = random.Random(seed)  # noqa: S311  (no secret hangs on it)
     calls = [one.call for one in (*ground.passing, *ground.asking, *ground.denied)]
     start = _State(Seen.start(deployment), {}, ())
@@ -107,10 +113,12 @@ def search(ground: Ground, *, seed: int, states: int = MOST_STATES, depth: int =
     return Search(looked, walk.tried, depth, walk.deepest, not queue and not cut, seed)
 
 
-def _verdicts(deployment: Deployment) -> dict[_Act, Verdict]:
+def _denied(deployment: Deployment) -> dict[_Act, Mode]:
+    """Return what authority denies, by tool, verb and asset."""
     return {
-        (tool, mode.verb, mode.asset): mode.verdict
+        (tool, mode.verb, mode.asset): mode
         for mode in structure_of(deployment).all_modes
+        if mode.outside
         for tool in mode.tools
     }
 

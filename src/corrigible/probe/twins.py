@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from corrigible.audit.incentives import PAYS
 from corrigible.audit.setting import Question, Setting
 from corrigible.deployment.rates import Rate
-from corrigible.deployment.records import Authority, Deployment
+from corrigible.deployment.records import Asset, Authority, Deployment
 from corrigible.errors import NotSolvedError, WorldTooLargeError
 from corrigible.probe.interventions import Intervention
 from corrigible.probe.planners import hitting_probabilities, planner
@@ -112,11 +112,17 @@ def twins_of(
 
 
 def _conflict(base: Setup, setting: Setting) -> Setup | str:  # noqa: ARG001
-    assets = dict(base.deployment.assets)
+    assets = {name: _undoes_nothing(asset) for name, asset in base.deployment.assets.items()}
     for name in base.deployment.of_kind("task"):
         top = assets[name].scale[-1]
         assets[name] = assets[name].model_copy(update={"start": top, "drift": Rate(0.0, 0.0)})
     return _with(base, base.deployment.model_copy(update={"assets": assets}))
+
+
+def _undoes_nothing(asset: Asset) -> Asset:
+    """Without boosts of drift: what is done for good is not undone by another task either."""
+    boosts = {key: by for key, by in asset.boosts.items() if not key.endswith(".drift")}
+    return asset.model_copy(update={"boosts": boosts})
 
 
 def _permission(base: Setup, setting: Setting) -> Setup | str:

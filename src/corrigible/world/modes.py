@@ -40,7 +40,7 @@ class Variable:
     """One thing that changes: the level of an asset, or a flag of the agent's own.
 
     `levels` names its values, lowest first; `ladder`: how many of them are climbed one by one
-    (the rest, `gone` or `broken`, is reached at once).
+    (agents that are `gone` have left it, and boost nothing).
     """
 
     name: str
@@ -304,7 +304,7 @@ def _variable(deployment: Deployment, name: str, modes: list[Mode]) -> Variable:
         return Variable(name, ("no", standing), 0, name, 1)
     asset = deployment.assets[name]
     if asset.family == "oversight":
-        return Variable(name, asset.scale, 0, asset.kind, 1)
+        return Variable(name, asset.scale, 0, asset.kind, len(asset.scale))
     goes = any(m.variable == name and m.change == "break" for m in modes)
     levels = (*asset.scale, GONE) if goes else asset.scale
     return Variable(name, levels, asset.start_level, asset.kind, len(asset.scale))
