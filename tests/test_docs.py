@@ -11,7 +11,8 @@ from fences import ROOT, blocks_of, pages, printed_by_python
 LANGUAGES = {"python", "console", "sh", "yaml", "json", "text"}
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 
-LONG = {"lab.md", "policies.md", "probe.md", "solver.md"}  # they compile kernels and solve worlds
+# They compile kernels and solve worlds, or import Inspect.
+LONG = {"inspect.md", "lab.md", "policies.md", "probe.md", "solver.md"}
 RUNS = pytest.mark.parametrize(
     "page",
     [

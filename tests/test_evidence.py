@@ -496,8 +496,8 @@ def test_another_programs_database_is_refused_untouched(path):
 def test_a_newer_schema_is_refused(filled):
     """What a newer version wrote is not guessed at."""
     with closing(sqlite3.connect(filled)) as file:
-        file.execute("PRAGMA user_version = 2")
-    with pytest.raises(EvidenceError, match="schema 1 or older, got 2: a newer corrigible"):
+        file.execute("PRAGMA user_version = 3")
+    with pytest.raises(EvidenceError, match="schema 2 or older, got 3: a newer corrigible"):
         EvidenceStore(filled).__enter__()
 
 

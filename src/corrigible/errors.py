@@ -9,6 +9,10 @@
     ├── NotSolvedError (RuntimeError)   a solver stopped short of its tolerance
     ├── ProbeError (ValueError)         a probe or its log of episodes breaks a rule
     ├── EvidenceError (ValueError)      a record or a store breaks the rules of evidence
+    ├── CaseError (ValueError)          a case's nodes or its export break a rule
+    ├── IncidentError (ValueError)      an incident, or what was asked of one, breaks a rule
+    ├── FrameworkError (ValueError)     a framework's file breaks a rule, or there is no such one
+    ├── TranscriptError (ValueError)    a transcript, or one record of it, cannot be read
     ├── MissingExtraError (ImportError) a command needs an extra that is not installed
     └── GuardError (RuntimeError)       the guard could not do its work: what it guards is denied
         ├── DeniedError                 a call was denied; it was not dispatched
@@ -85,6 +89,22 @@ class ProbeError(CorrigibleError, ValueError):
 
 class EvidenceError(CorrigibleError, ValueError):
     """A record or a store breaks the rules of evidence."""
+
+
+class TranscriptError(CorrigibleError, ValueError):
+    """A transcript or one record of it cannot be read; the message begins with a fixed reason."""
+
+
+class CaseError(CorrigibleError, ValueError):
+    """A case's nodes break the notation's rules, or an export cannot be made."""
+
+
+class IncidentError(CorrigibleError, ValueError):
+    """An incident's record, its file, or what was asked of it breaks a rule."""
+
+
+class FrameworkError(CorrigibleError, ValueError):
+    """A framework's file breaks a rule, or no framework has that name."""
 
 
 class MissingExtraError(CorrigibleError, ImportError):

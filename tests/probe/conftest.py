@@ -34,6 +34,12 @@ CALM = ("oversight.stop_rate=0",)
 
 
 @pytest.fixture(scope="session")
+def press_text():
+    """The press's manifest, for who needs a file of it."""
+    return PRESS
+
+
+@pytest.fixture(scope="session")
 def press():
     """The press, where a stop may come at any step."""
     return parse_deployment(PRESS)

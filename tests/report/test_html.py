@@ -2,14 +2,12 @@
 
 import json
 import re
-import shutil
-import subprocess
 import unicodedata
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import CHROMIUM, HOSTILE, Balance, opened_in_a_browser, parsed
 from tiny import quick, tiny, whole
 
 from corrigible.evidence import not_measured, share_estimate
@@ -18,39 +16,6 @@ from corrigible.report.audit_json import audit_json
 from corrigible.report.charts import Line, curves, intervals, ladders, moved
 from corrigible.report.html import page, percent, share, table, visible
 from corrigible.report.reach_svg import reach_svg
-
-HOSTILE = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-VOID = {"meta", "br", "img", "link", "hr"}
-
-
-class Balance(HTMLParser):
-    """Every element that opens closes, in its order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open, self.tags, self.wrong, self.ids, self.links = [], [], [], set(), set()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        given = dict(attrs)
-        self.ids.add(given.get("id"))
-        self.links.add(given.get("href"))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.wrong.append(tag)
-
-
-def parsed(text):
-    found = Balance()
-    found.feed(text)
-    assert (found.wrong, found.open) == ([], [])
-    return found
 
 
 def with_names(document, name):
@@ -161,14 +126,6 @@ def test_a_table_anchors_its_rows():
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page in")
 def test_a_browser_runs_nothing_of_a_hostile_page_and_asks_for_nothing(document, tmp_path):
-    file = tmp_path / "audit.html"
-    file.write_text(audit_html(with_names(document, HOSTILE)), encoding="utf-8")
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-        f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom",
-        file.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    (title,) = re.findall("<title>(.*?)</title>", done.stdout, re.DOTALL)[:1]
-    assert title.startswith("Audit of &lt;script&gt;")
-    assert "<script" not in done.stdout
+    dom = opened_in_a_browser(audit_html(with_names(document, HOSTILE)), tmp_path)
+    assert re.search("<title>(.*?)</title>", dom)[1].startswith("Audit of &lt;script&gt;")
+    assert "<script" not in dom

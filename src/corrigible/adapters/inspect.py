@@ -85,8 +85,8 @@ class GuardApprover:
         if admission.state != "go":
             # A stop is not for the model to work around: its sample ends.
             stopped = admission.decision.rule == _STOPPED
-            decision = "terminate" if stopped else "reject"
-            return Approval(decision=decision, explanation=admission.message)
+            word: Literal["terminate", "reject"] = "terminate" if stopped else "reject"
+            return Approval(decision=word, explanation=admission.message)
         try:
             gate.dispatch(admission, lambda: None)
         except DeniedError as error:

@@ -7,11 +7,16 @@ import click
 
 import corrigible
 from corrigible.cli.audits import audit
+from corrigible.cli.cases import case_
 from corrigible.cli.deployments import init, review
 from corrigible.cli.drills import drill
+from corrigible.cli.frameworks import frameworks_
+from corrigible.cli.gates import gates_
 from corrigible.cli.guards import compile_, guard_
 from corrigible.cli.hooks import hook
+from corrigible.cli.incidents import incident
 from corrigible.cli.labs import lab
+from corrigible.cli.monitors import explain, monitor, trim
 from corrigible.cli.operators import (
     approve,
     correct,
@@ -40,6 +45,8 @@ _COMMANDS = (
     *(compile_, guard_, hook, run_, stop, pause, resume, status),
     *(pending, approve, reject, plan, correct, ledger),
     *(drill, countermeasures, probe, compare, lab),
+    *(monitor, explain, trim),
+    *(case_, gates_, incident, frameworks_),
 )
 for _command in _COMMANDS:
     main.add_command(_command)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from corrigible.cli.pages import html_option, write_page
 from corrigible.cli.shared import (
     audit_extra,
     console,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Add the figures to the evidence store beside the manifest.",
 )
+@html_option
 def audit(  # noqa: PLR0913  (one parameter an option)
     deployment: Path,
     *,
@@ -86,6 +88,7 @@ def audit(  # noqa: PLR0913  (one parameter an option)
     fast: bool,
     as_json: bool,
     evidence: bool,
+    html_file: Path | None,
 ) -> None:
     """Say for every drive: can the agent, would it pay, by which calls, and the cheapest change.
 
@@ -113,8 +116,13 @@ def audit(  # noqa: PLR0913  (one parameter an option)
             if not fast:
                 done = run.rest(done)
         _print_rest(done, found, as_json=as_json, fast=fast)
+        if html_file is not None:
+            from corrigible.report.audit_html import audit_html  # noqa: PLC0415
+            from corrigible.report.audit_json import audit_json  # noqa: PLC0415
+
+            write_page(html_file, audit_html(audit_json(done, found)))
         if evidence and not overrides:
-            _keep_evidence(loaded, done)
+            _keep_evidence(loaded, done, found)
     sys.exit(done.verdict.exit_code)
 
 
@@ -150,13 +158,17 @@ def _print_rest(done: "Audit", found: tuple[Finding, ...], *, as_json: bool, fas
         click.echo("--fast: break-even, sensitivity, fixes and weights were not computed.")
 
 
-def _keep_evidence(loaded: Loaded, done: "Audit") -> None:
-    """Add the audit's figures to the store."""
+def _keep_evidence(loaded: Loaded, done: "Audit", found: tuple[Finding, ...]) -> None:
+    """Add the audit's figures, and all of it as they come from, to the store."""
     from corrigible.audit.records import records_of  # noqa: PLC0415
-    from corrigible.evidence import Digests, software_digest  # noqa: PLC0415
+    from corrigible.evidence import Attachment, Digests, software_digest  # noqa: PLC0415
+    from corrigible.report.audit_json import audit_json  # noqa: PLC0415
 
     if not done.applicable:
         return
     digests = Digests(loaded.digest, done.world_digest, software_digest(), lock_digest(loaded))
-    records = records_of(done, digests, command="corrigible audit", made=datetime.now(UTC))
-    keep_evidence(loaded, records)
+    whole = Attachment("audit", json.dumps(audit_json(done, found), allow_nan=False))
+    records = records_of(
+        done, digests, command="corrigible audit", made=datetime.now(UTC), source=whole.digest
+    )
+    keep_evidence(loaded, records, [whole])

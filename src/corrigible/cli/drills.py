@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from corrigible.cli.shared import (
+    Attempted,
+    attempting,
     console,
     deployment_argument,
     errors_as_exit_codes,
-    keep_evidence,
     lock_digest,
     manifest_of,
     progress,
@@ -75,11 +76,12 @@ def drill(
 
         loaded = load_deployment(manifest_of(deployment))
         asked = Options(seed, contained, states, depth, date.today())  # noqa: DTZ011
-        with progress() as tell:
-            done = run_drill(loaded, asked, tell)
+        plan = {"states": states, "depth": depth, "contained": contained}
+        with attempting(loaded, "control", keep=evidence, seed=seed, plan=plan) as attempt:
+            with progress() as tell:
+                done = run_drill(loaded, asked, tell)
+            _keep_evidence(loaded, done, attempt)
         _print(done, as_json=as_json)
-        if evidence:
-            _keep_evidence(loaded, done)
     sys.exit(done.exit_code)
 
 
@@ -92,12 +94,12 @@ def _print(done: "Drill", *, as_json: bool) -> None:
     console().print(drill_text(done))
 
 
-def _keep_evidence(loaded: Loaded, done: "Drill") -> None:
+def _keep_evidence(loaded: Loaded, done: "Drill", attempt: Attempted) -> None:
     """Add the drill's figures to the store."""
     from corrigible.audit.control import control_digests  # noqa: PLC0415
-    from corrigible.drill.evidence import records_of  # noqa: PLC0415
+    from corrigible.drill.evidence import attachments_of, records_of  # noqa: PLC0415
     from corrigible.evidence import software_digest  # noqa: PLC0415
 
     digests = control_digests(loaded.digest, lock_digest(loaded), software_digest())
     records = records_of(done, digests, command="corrigible drill", made=datetime.now(UTC))
-    keep_evidence(loaded, records)
+    attempt.found(records, attachments_of(done))

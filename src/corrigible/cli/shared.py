@@ -6,16 +6,17 @@ tell.  Tables go to standard output, progress and errors to standard error.
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 from corrigible.deployment.load import Loaded
-from corrigible.deployment.lock import Lock, load_lock, lock_path, lock_text
+from corrigible.deployment.lock import Lock, load_lock, lock_path
+from corrigible.deployment.lock import lock_digest as digest_of_lock
 from corrigible.errors import (
     CorrigibleError,
     EvidenceError,
@@ -25,7 +26,8 @@ from corrigible.errors import (
 )
 
 if TYPE_CHECKING:
-    from corrigible.evidence import Record
+    from corrigible.case.attempts import Attempt
+    from corrigible.evidence import Attachment, EvidenceKind, Record
 
 WITHIN, OVER, WRONG, UNTOLD = 0, 1, 2, 3
 MANIFEST = "deployment.yaml"
@@ -77,19 +79,118 @@ def lock_beside(loaded: Loaded) -> Lock | None:
 
 def lock_digest(loaded: Loaded) -> str | None:
     """The sha256 of the lock beside a manifest, if there is one."""
-    lock = lock_beside(loaded)
-    return None if lock is None else hashlib.sha256(lock_text(lock).encode()).hexdigest()
+    return digest_of_lock(Path(loaded.file))
 
 
-def keep_evidence(loaded: Loaded, records: "Iterable[Record]") -> None:
-    """Add figures to the store beside a manifest; a folder that cannot be written is only told."""
+def keep_evidence(
+    loaded: Loaded, records: "Iterable[Record]", attachments: "Iterable[Attachment]" = ()
+) -> None:
+    """Add figures, and what they are computed from, to the store beside a manifest.
+
+    A folder that cannot be written is only told.
+    """
     from corrigible.evidence import EvidenceStore, store_path  # noqa: PLC0415
 
     try:
         with EvidenceStore(store_path(Path(loaded.file))) as store:
-            store.add_all(records)
+            store.add_all(records, attachments)
     except EvidenceError as error:
         click.echo(f"no evidence was kept: {error}", err=True)
+
+
+class Attempted:
+    """A run that is under way: what it finds is kept with it, or that it found nothing is."""
+
+    def __init__(self, loaded: Loaded, attempt: "Attempt | None", *, keep: bool) -> None:
+        self._loaded, self._attempt, self._keep = loaded, attempt, keep
+
+    def found(
+        self,
+        records: "Iterable[Record]",
+        attachments: "Iterable[Attachment]",
+        *,
+        agent: str = "",
+    ) -> None:
+        """Keep what a run found, and close its attempt; `agent`: its name, if known only now."""
+        kept = tuple(records) if self._keep else ()
+        if self._keep:
+            keep_evidence(self._loaded, kept, attachments)
+        self.close(kept, agent=agent, why="" if kept else "its figures were not kept")
+
+    def close(
+        self,
+        records: "Iterable[Record]" = (),
+        *,
+        agent: str = "",
+        aborted: bool = False,
+        played: int | None = None,
+        why: str = "",
+    ) -> None:
+        """Write down how the run ended; only the first time counts."""
+        if self._attempt is None:
+            return
+        from corrigible.case.attempts import close_attempt  # noqa: PLC0415
+        from corrigible.evidence import EvidenceStore, store_path  # noqa: PLC0415
+
+        try:
+            with EvidenceStore(store_path(Path(self._loaded.file))) as store:
+                close_attempt(
+                    store, self._attempt, records, agent=agent, played=played, why=why,
+                    state="aborted" if aborted else "done",
+                )  # fmt: skip
+        except EvidenceError as error:
+            click.echo(f"how the attempt ended was not written down: {error}", err=True)
+        self._attempt = None
+
+
+@contextmanager
+def attempting(
+    loaded: Loaded,
+    kind: "EvidenceKind",
+    *,
+    keep: bool,
+    agent: str = "",
+    seed: int | None = None,
+    drives: "Iterable[str]" = (),
+    plan: "Mapping[str, Any]",
+) -> Iterator[Attempted]:
+    """Write down that a run begins, before its first trial, and how it ends.
+
+    What is refused for wrong use had no trial.  Whatever else ends it, also an interrupt, leaves
+    it aborted.  Without `keep` it is written down only where there is a store already.
+    """
+    from corrigible.case.attempts import open_attempt  # noqa: PLC0415
+    from corrigible.evidence import (  # noqa: PLC0415
+        Digests,
+        EvidenceStore,
+        software_digest,
+        store_path,
+    )
+
+    path = store_path(Path(loaded.file))
+    own = hashlib.sha256(agent.encode()).hexdigest() if agent else None
+    lock = lock_digest(loaded)
+    digests = Digests(loaded.digest, loaded.digest, software_digest(), lock, own)
+    opened = None
+    if keep or path.exists():
+        try:
+            with EvidenceStore(path) as store:
+                opened = open_attempt(
+                    store, kind, deployment=loaded.deployment.name, digests=digests, agent=agent,
+                    seed=seed, drives=drives, plan=plan,
+                )  # fmt: skip
+        except EvidenceError as error:
+            click.echo(f"the attempt was not written down: {error}", err=True)
+    run = Attempted(loaded, opened, keep=keep)
+    try:
+        yield run
+    except CorrigibleError as error:
+        run.close(aborted=True, played=0, why=f"refused: {error}"[:200])
+        raise
+    except BaseException as error:
+        run.close(aborted=True, why=f"{type(error).__name__}: {error}"[:200])
+        raise
+    run.close(why="its figures were not kept")
 
 
 @contextmanager

@@ -265,7 +265,7 @@ def _problem(item: Any, path: Path_, source: Source) -> Problem:
         words = _MUST_BE.get(str(path[0])) if kind == "string_pattern_mismatch" else None
         if path[0] == "accepts":
             words = f"must be a drive, FAMILY/MEMBER{suggest(path[-1], DRIVES)}"
-        return source.problem(path, f"{dotted(path)}: {words or _plain_message(item)}", key=True)
+        return source.problem(path, f"{dotted(path)}: {words or plain_message(item)}", key=True)
     if len(path) >= 3 and path[0] == "servers" and path[2] in _SECRETS:  # noqa: PLR2004
         words = "must be a reference, as in {env: NAME}; a manifest holds no secret"  # got: unsaid
         return source.problem(path, f"{dotted(path)}: {words}")
@@ -275,8 +275,8 @@ def _problem(item: Any, path: Path_, source: Source) -> Problem:
         return source.problem(path, words, key=True)
     if kind == "missing":
         return source.problem(path, f"{dotted(path)} is missing; it must be stated")
-    shown = "" if path[2:3] == ("command",) else _got(kind, got)  # arguments may hold secrets
-    return source.problem(path, f"{dotted(path)}: {_plain_message(item)}{shown}")
+    shown = "" if path[2:3] == ("command",) else got_words(kind, got)  # arguments may hold secrets
+    return source.problem(path, f"{dotted(path)}: {plain_message(item)}{shown}")
 
 
 _WORDS = (
@@ -295,20 +295,22 @@ _WORDS = (
 )
 
 
-def _plain_message(item: Any) -> str:
+def plain_message(item: Any) -> str:
+    """Return what a validator says of a value, in the words of a manifest's problems."""
     if item["type"] == "literal_error":
         expected = [e.strip("'") for e in re.split(r", | or ", item["ctx"]["expected"])]
         must = f"must be {'one of ' if len(expected) > 1 else ''}{', '.join(expected)}"
         close = difflib.get_close_matches(str(item["input"]), expected, n=1, cutoff=0.6)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"{must}{_got('literal', item['input'])}{hint}"
+        return f"{must}{got_words('literal', item['input'])}{hint}"
     message = re.sub(r" or (an )?instance of \w+$", "", str(item["msg"]))
     for theirs, ours in (("Value error, ", ""), *_WORDS):
         message = message.replace(theirs, ours)
     return message
 
 
-def _got(kind: str, got: Any) -> str:
+def got_words(kind: str, got: Any) -> str:
+    """Return `, got VALUE`, or nothing where the message says it already."""
     if kind in {"value_error", "rate", "literal_error"} or isinstance(got, dict | list):
         return ""
     return f", got {str(got)[:80]!r}" if isinstance(got, str) else f", got {str(got)[:80]}"

@@ -67,6 +67,18 @@ class Changes:
         return bool(self.added or self.removed or self.changed or self.unreachable)
 
 
+def lock_digest(manifest: Path) -> str | None:
+    """Return the sha256 of the lock beside a manifest, None where there is none.
+
+    Raises:
+        ManifestError: the lock cannot be read.
+    """
+    file = lock_path(manifest)
+    if not file.exists():
+        return None
+    return "sha256:" + hashlib.sha256(lock_text(load_lock(file)).encode()).hexdigest()
+
+
 def reviewed_fields(tool: ListedTool) -> dict[str, Any]:
     """Return what a review covers, as the protocol names it."""
     values = (

@@ -48,7 +48,7 @@ def past_of(ledger: Ledger, deployment: Deployment) -> Past:
                     seen, used, began = Seen.start(deployment), {}, ""
             elif entry.kind == "intent":
                 began = began or entry.at
-                seen = _after(seen, deployment, body)
+                seen = seen_after(seen, deployment, body)
                 for name, amount in body["uses"].items():
                     used[name] = used.get(name, 0.0) + float(amount)
                 running[body["call_id"]] = body["call"]
@@ -71,8 +71,12 @@ def past_of(ledger: Ledger, deployment: Deployment) -> Past:
     return Past(seen, budgets, unknown)
 
 
-def _after(seen: Seen, deployment: Deployment, body: Mapping[str, Any]) -> Seen:
-    """Return what may hold after a call of which the ledger has the intent."""
+def seen_after(seen: Seen, deployment: Deployment, body: Mapping[str, Any]) -> Seen:
+    """Return what may hold after a call of which the ledger has the intent.
+
+    Raises:
+        KeyError, TypeError, ValueError: the body is no intent's.
+    """
     effects = tuple(
         DecidedEffect(verb, asset, deployment.assets[asset].kind, "allow", "")
         for verb, asset, _ in body["effects"]

@@ -49,26 +49,28 @@ class Caller:
 
     def play(self, simulation: Simulation) -> None:
         """Play an episode to its end."""
+        shown = {face.full: face.name for face in self.stage.faces}
         while not simulation.over:
             simulation.messages()
             call = self.next_call(simulation)
             if call is None:
                 simulation.wait()
             else:
-                simulation.call(call.tool, call.arguments)
+                simulation.call(shown[call.tool], call.arguments)
 
     def _row(self, simulation: Simulation, state: int) -> int:
         policy, world = self.policy, self.stage.setting.world
-        key = np.uint64(episode_key(simulation.seed, simulation.episode))
+        key, corrected = (
+            np.uint64(episode_key(simulation.seed, simulation.episode)), policy.corrected
+        )  # fmt: skip
+        if simulation.phase == CORRECTED and corrected is not None and len(corrected):
+            return int(corrected[int(draw(key, -1, CORRECT) * len(corrected)), state])
         if policy.rows is not None:
-            corrected = policy.corrected
-            if simulation.phase == CORRECTED and corrected is not None and len(corrected):
-                line = int(draw(key, -1, CORRECT) * len(corrected))
-                return int(corrected[line, state])
             return max(int(policy.rows[simulation.goal, state]), int(world.rows[state]))
         assert policy.weights is not None  # noqa: S101 - `Policy` has one of the two
-        weights = np.atleast_2d(policy.weights)
-        line = simulation.goal if policy.by_goal else min(simulation.now, len(weights) - 1)
+        weights = policy.weights.reshape(-1, len(world.action))
+        goal = simulation.goal if policy.by_goal else 0
+        line = goal * policy.steps + min(simulation.now, policy.steps - 1)
         first, end = int(world.rows[state]), int(world.rows[state + 1])
         total = np.cumsum(weights[line, first:end])
         chosen = np.searchsorted(total, draw(key, simulation.now, POLICY), side="right")

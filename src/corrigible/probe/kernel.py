@@ -269,8 +269,9 @@ def take_step(
 class Playing(NamedTuple):
     """What planners play by: the compiled world's rows, and a choice for every state.
 
-    `kind` 0: `rows [G, S]` and, once corrected, `corrected [K, S]`; 1: `cumulative [G, R]` is the
-    running sum of a state's row weights, by goal; 2: `cumulative [H, R]`, by step.
+    Where `rows` has lines a goal's line is followed; else `cumulative [G * H, R]`, the running sum
+    of a state's row weights, H lines a goal, one a step, the last for good.  Once corrected, where
+    `corrected` has lines, one of those is followed.
     """
 
     codes: Ints  # [S], sorted
@@ -278,10 +279,10 @@ class Playing(NamedTuple):
     first: Ints  # [S+1]
     action: npt.NDArray[np.int32]  # [R]
     serves: npt.NDArray[np.uint64]  # [R]
-    kind: int
     rows: npt.NDArray[np.int32]  # [G, S]
     corrected: npt.NDArray[np.int32]  # [K, S]
-    cumulative: Floats  # [G or H, R]
+    steps: int
+    cumulative: Floats  # [G * H, R]
 
 
 @_compiled
@@ -300,11 +301,14 @@ def _state_of(play: Playing, dyn: Dynamics, levels: Ints, phase: int) -> int:
 
 
 @_compiled
-def _chosen_row(play: Playing, state: int, line: int, phase: int, k: int, uniform: float) -> int:
-    if play.kind == 0:
-        if phase == CORRECTED and len(play.corrected) > 0:
-            return int(play.corrected[k, state])
-        return int(play.rows[line, state])
+def _chosen_row(
+    play: Playing, state: int, goal: int, phase: int, k: int, step: int, key: Any
+) -> int:
+    if phase == CORRECTED and len(play.corrected) > 0:
+        return int(play.corrected[k, state])
+    if len(play.rows) > 0:
+        return int(play.rows[goal, state])
+    line, uniform = goal * play.steps + min(step, play.steps - 1), draw(key, step, POLICY)
     for row in range(play.first[state], play.first[state + 1] - 1):
         if uniform < play.cumulative[line, row]:
             return int(row)
@@ -360,11 +364,9 @@ def play_episodes(
         if len(trace) > 0:
             trace[n, 0] = state
         for t in range(horizon):
-            line = t if play.kind == 2 else goals[n]  # noqa: PLR2004 - see `Playing`
             row, mask = -1, np.uint64(0)
             if phase != STOPPED and state >= 0:
-                uniform = draw(key, t, POLICY) if play.kind else 0.0
-                row = _chosen_row(play, state, line, phase, k, uniform)
+                row = _chosen_row(play, state, goals[n], phase, k, t, key)
                 acted[n] += 1
             count = 0
             if row >= 0 and play.action[row] > 0:

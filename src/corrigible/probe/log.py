@@ -14,6 +14,11 @@ Episodes = dict[str, dict[int, Episode]]
 """By arm, then by number."""
 
 
+def log_path(folder: Path, agent: str) -> Path:
+    """Return the file that holds an agent's episodes."""
+    return folder / f"{safe_name(agent)}.jsonl"
+
+
 class EpisodeLog:
     """One run's log: a header, then an episode a line.  A torn last line is dropped and redone."""
 
@@ -24,9 +29,10 @@ class EpisodeLog:
             ProbeError: the folder holds a log of another probe, or one that cannot be read.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.file = folder / f"{safe_name(agent)}.jsonl"
+        self.file = log_path(folder, agent)
         self.header = {"probe": 1, "agent": agent, **header}
         self.episodes: Episodes = {}
+        self._size = -1
         if self.file.exists() and self.file.stat().st_size:
             self._continue()
         else:
@@ -41,9 +47,27 @@ class EpisodeLog:
                 f"{self.file} is the log of another probe ({', '.join(different)} differ); "
                 "give another --log-dir"
             )
+        self._cut(whole)
+
+    def _cut(self, whole: int) -> None:
+        """Drop what follows the last line that is whole."""
         if whole < self.file.stat().st_size:
             with self.file.open("r+b") as stream:
                 stream.truncate(whole)
+        self._size = whole
+
+    def refresh(self, *, alone: bool = False) -> None:
+        """Take in what other processes have added since the log was read.
+
+        `alone`: nobody else is writing now, so that a line that is torn is one of a process that
+        died, and is dropped.
+        """
+        size = self.file.stat().st_size
+        if size != self._size:
+            self._size = size
+            _, self.episodes, whole = _read(self.file)
+            if alone:
+                self._cut(whole)
 
     def add(self, episodes: Iterable[Episode]) -> None:
         """Keep some episodes; they are on the disk when this returns."""
@@ -57,6 +81,7 @@ class EpisodeLog:
             stream.write("".join(f"{line}\n" for line in lines))
             stream.flush()
             os.fsync(stream.fileno())
+            self._size = stream.tell()
 
 
 def read_log(file: Path) -> tuple[dict[str, Any], Episodes]:

@@ -36,7 +36,7 @@ class Options:
     it overrides `episodes`.  `goals`: how many different ones; None gives each episode its own, so
     that episodes are independent.  `interventions`, `factors`: None for all that suit the agent.
     `stop_limit`: stop early once every drive's rate is known, anytime-validly, to be below it.
-    `cost_per_call`: of a model, in usd, for the plan alone.
+    `cost_per_call`, `cost_per_million_tokens`: of a model, in usd, for the plan alone.
     """
 
     drives: tuple[str, ...] = ()
@@ -49,6 +49,7 @@ class Options:
     factors: tuple[str, ...] | None = None
     stop_limit: float | None = None
     cost_per_call: float = 0.0
+    cost_per_million_tokens: float = 0.0
     log_dir: str | None = None
     schemas: Mapping[str, ListedTool] = field(default_factory=dict, compare=False)
 
@@ -88,12 +89,15 @@ class Arm:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a probe will take: arms, episodes and calls at most, and the cost of the calls."""
+    """What a probe will take: arms, episodes and calls at most, and what these cost at most.
+
+    `cost_usd`: None where no price was given.
+    """
 
     arms: int
     episodes: int
     calls: int
-    cost_usd: float
+    cost_usd: float | None
     tokens: int
 
 
@@ -226,12 +230,15 @@ class Plan:
         horizon = round(self.setting.horizon)
         episodes = len(self.arms) * self.options.count
         calls = episodes * horizon if self.reads else 0
+        tokens, asked = calls * TOKENS_PER_CALL, self.options
+        priced = asked.cost_per_call > 0 or asked.cost_per_million_tokens > 0
+        cost = calls * asked.cost_per_call + tokens / 1e6 * asked.cost_per_million_tokens
         return Forecast(
             arms=len(self.arms),
             episodes=episodes,
             calls=calls,
-            cost_usd=calls * self.options.cost_per_call,
-            tokens=calls * TOKENS_PER_CALL,
+            cost_usd=cost if priced else None,
+            tokens=tokens,
         )
 
 

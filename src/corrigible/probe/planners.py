@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from corrigible.audit.setting import TIE, Setting
+from corrigible.audit.countermeasure_trials import problem_of, rows_after
+from corrigible.audit.setting import Setting
 from corrigible.drives import DRIVES
 from corrigible.errors import ProbeError
-from corrigible.solve.layout import Boundary, row_matrix
-from corrigible.solve.optimal import greedy_rows, optimal_values
-from corrigible.solve.policy import outcome_occupancy
-from corrigible.solve.stochastic import boltzmann_policy, row_values, uniform_policy
+from corrigible.policies.planners import boltzmann
+from corrigible.policies.policy import Policy as Found
+from corrigible.solve.layout import row_matrix
+from corrigible.solve.stochastic import uniform_policy
 from corrigible.world.goals import Utilities
 from corrigible.world.record import CORRECTED, RUNNING, STOPPED
 
@@ -30,10 +31,11 @@ TEMPERATURE = 0.001
 
 @dataclass(frozen=True, eq=False)
 class Policy:
-    """How a planner plays: rows by goal `[G, S]` (and `[K, S]` once it is corrected), or weights.
+    """How a planner plays: rows by goal `[G, S]`, or weights of rows; exactly one of the two.
 
-    `weights`: of rows, `[R]` for every goal and step, or `[H, R]` by step, or `[G, R]` with
-    `by_goal`.  Exactly one of `rows` and `weights` is given.
+    `weights`: `[R]` for every goal and step, `[H, R]` by step, the last for good; with `by_goal`
+    `[G, R]` or `[G, H, R]`.  `corrected`: rows `[K, S]`, one line of them followed once it is
+    corrected; without them it goes on as before.
     """
 
     rows: Rows | None = None
@@ -44,6 +46,14 @@ class Policy:
     def __post_init__(self) -> None:
         if (self.rows is None) == (self.weights is None):
             raise ProbeError("a policy must have `rows` or `weights`, exactly one of them")
+
+    @property
+    def steps(self) -> int:
+        """H: from how many steps on it does the same for good."""
+        weights = self.weights
+        if weights is None or weights.ndim == 1 + self.by_goal:
+            return 1
+        return int(weights.shape[-2])
 
 
 MakePolicy = Callable[[Setting, Utilities], Policy]
@@ -70,8 +80,26 @@ def planner(name: str) -> Planner:
     """
     if name not in PLANNERS:
         known = ", ".join(PLANNERS)
-        raise ProbeError(f"--agent must be one of {known}, got {name!r}")
+        raise ProbeError(f"a planner must be one of {known}, got {name!r}")
     return PLANNERS[name]
+
+
+def follow(found: Found, setting: Setting) -> Policy:
+    """Return how to play by a policy of `policies`; once corrected it serves its new goal.
+
+    Raises:
+        ProbeError: it acts in another world.
+    """
+    world = setting.world
+    if found.world is not world:
+        raise ProbeError(f"{found} must act in the world that is played, got another")
+    corrected, weights = corrected_rows(setting), found.weights
+    if found.stationary and ((weights == 0) | (weights == 1)).all():
+        rows = np.maximum(found.rows()[:, 0], world.rows[:-1])  # where it does not choose: waits
+        lines = np.broadcast_to(rows, (found.problem.count, world.states))
+        return Policy(rows=np.ascontiguousarray(lines, dtype=np.int32), corrected=corrected)
+    by_goal = len(weights) > 1
+    return Policy(weights=weights if by_goal else weights[0], corrected=corrected, by_goal=by_goal)
 
 
 def from_weights(
@@ -129,10 +157,7 @@ def _at_discount(setting: Setting, discount: float) -> Setting:
 
 
 def _boltzmann(setting: Setting, goals: Utilities) -> Policy:
-    solved = setting.solve(goals)
-    worth = row_values(setting.world, goals, solved.values, discount=setting.discount)
-    weights = boltzmann_policy(setting.world, worth, TEMPERATURE, available=setting.available())
-    return Policy(weights=np.ascontiguousarray(np.asarray(weights).T), by_goal=True)
+    return follow(boltzmann(problem_of(setting, goals), TEMPERATURE), setting)
 
 
 def _random(setting: Setting, goals: Utilities) -> Policy:  # noqa: ARG001 - it has no goal
@@ -210,29 +235,10 @@ def corrected_rows(setting: Setting, *, guarded: bool = False) -> Rows:
 
     The goals and the choices are those that the audit's boundary is made of.
     """
-    world = setting.world
-    if not (world.phase == CORRECTED).any():
-        return np.zeros((0, world.states), dtype=np.int32)
-    goals = setting.question.goals_after_correction(setting.deployment)
-    fixed = world.phase != CORRECTED
-    occupancy = np.zeros((world.states, world.outcomes))
-    if (world.phase == STOPPED).any():
-        others = Boundary(world.phase != STOPPED, np.zeros_like(occupancy))
-        drifting = outcome_occupancy(
-            world, world.rows[:-1], discount=setting.discount, boundary=others
-        )
-        occupancy[world.phase == STOPPED] = drifting[world.phase == STOPPED]
-    boundary = Boundary(fixed, occupancy)
-    available = setting.available(guarded=guarded)
-    solved = optimal_values(
-        world, goals, discount=setting.discount, tolerance=TIE / 10,
-        available=available, boundary=boundary,
-    ).check()  # fmt: skip
-    rows = greedy_rows(
-        world, goals, solved.values, discount=setting.discount, tie=TIE, rank=setting.rank,
-        available=available, boundary=boundary,
-    )  # fmt: skip
-    return np.ascontiguousarray(rows.T)
+    if not (setting.world.phase == CORRECTED).any():
+        return np.zeros((0, setting.world.states), dtype=np.int32)
+    rows = rows_after(setting, guarded=guarded)
+    return np.ascontiguousarray(rows.T, dtype=np.int32)
 
 
 def hitting_probabilities(setting: Setting, policy: Policy, drive: str, *, horizon: int) -> Floats:
@@ -282,13 +288,14 @@ def _hitting_of_weights(
     """Return the chances for row weights: by goal, by step, or the same for all."""
     assert policy.weights is not None  # noqa: S101 - `Policy` has one of the two
     world = setting.world
-    moves, weights = row_matrix(world), np.atleast_2d(policy.weights)
-    acting = (world.phase != STOPPED)[setting.state_of_row]
-    lines = len(weights) if policy.by_goal else 1
-    chance = np.zeros((world.states, lines))
+    moves, weights = row_matrix(world), policy.weights.reshape(-1, policy.steps, len(world.action))
+    heeds = policy.corrected is not None and len(policy.corrected) > 0
+    own = world.phase == RUNNING if heeds else world.phase != STOPPED
+    after = _hitting_after_correction(setting, policy, serving, horizon)
+    hits = (serving & own[setting.state_of_row])[:, None]
+    chance = np.zeros((world.states, len(weights)))
     for left in range(1, horizon + 1):
-        step = min(horizon - left, len(weights) - 1)
-        now = weights.T if policy.by_goal else weights[step][:, None]
-        value = np.where((serving & acting)[:, None], 1.0, moves @ chance)
-        chance = np.add.reduceat(now * value, world.rows[:-1], axis=0)
+        chance = np.where(own[:, None], chance, after[left - 1][:, None])
+        now = weights[:, min(horizon - left, policy.steps - 1)].T
+        chance = np.add.reduceat(now * np.where(hits, 1.0, moves @ chance), world.rows[:-1], axis=0)
     return np.asarray(chance[world.initial])

@@ -50,9 +50,9 @@ class Game:
             first=world.rows.copy(),
             action=world.action.copy(),
             serves=world.serves.copy(),
-            kind=0 if policy.weights is None else 1 if policy.by_goal or _once(policy) else 2,
             rows=rows,
             corrected=np.ascontiguousarray(corrected, dtype=np.int32),
+            steps=policy.steps,
             cumulative=self._cumulative(policy.weights),
         )
 
@@ -61,14 +61,10 @@ class Game:
         world = self.setting.world
         if weights is None:
             return np.zeros((0, len(world.action)))
-        lines = np.atleast_2d(weights)
+        lines = weights.reshape(-1, len(world.action))
         total = np.concatenate([np.zeros((len(lines), 1)), np.cumsum(lines, axis=1)], axis=1)
         before = total[:, world.rows[:-1]][:, self.setting.state_of_row]
         return np.ascontiguousarray(total[:, 1:] - before)
-
-
-def _once(policy: Policy) -> bool:
-    return policy.weights is not None and np.atleast_2d(policy.weights).shape[0] == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +106,7 @@ def play(
         policy: how the planner plays.
         seed: of all draws.
         episodes: the number of each episode, `[N]`: the same number, the same luck.
-        goals: which line of the policy each episode plays by, `[N]`.
+        goals: the goal that each episode is given, `[N]`.
         horizon: how many steps an episode has.
         guarded: what lies outside authority is not let through.
         stop_at: the step at whose end a stop is forced, -1 for none.
@@ -128,7 +124,7 @@ def play(
         states=np.full((count, horizon + 1) if trace else (0, 0), -1, dtype=np.int32),
     )
     lines = goals.astype(np.int64)
-    if policy.weights is not None and _once(policy):
+    if policy.weights is not None and not policy.by_goal:
         lines = np.zeros_like(lines)
     play_episodes(
         game.dynamics, game.playing(policy), game.start, seed, episodes.astype(np.int64), lines,

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from corrigible.evidence import Estimate, mean_estimate, not_measured, share_estimate
+from corrigible.errors import ProbeError
+from corrigible.evidence import Estimate, Trials, mean_estimate, not_measured, share_estimate
+from corrigible.evidence.trials import trials_of
 from corrigible.probe.attribution import Attribution, Compared, attribute, compare
 from corrigible.probe.controls import Controls, Validity
 from corrigible.probe.episode import ERROR, NO_OPPORTUNITY, RUNGS, Episode
@@ -33,7 +35,7 @@ class DriveResult:
     `rate`: of the episodes that say something of it, the share in which it was done.
     `opportunity`: of all that could be scored, the share in which it could be done.
     `one_sided`: the rate's exact one-sided 95 % upper bound.  `left_out`: why episodes stand
-    beside the rate, with their number.
+    beside the rate, with their number.  `trials`: what the rate is counted from.
     """
 
     drive: str
@@ -50,6 +52,7 @@ class DriveResult:
     validity: Validity
     one_sided: float
     left_out: Mapping[str, int]
+    trials: Trials
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ def _arms(plan: Plan, episodes: Episodes) -> Iterator[ArmResult]:
         for drive in arm.drives:
             said = [e for e in own if not e.facts(drive).left_out]
             goals = np.array([e.goal for e in said], dtype=np.int64)
-            yield ArmResult(arm.name, drive, _rate(acted(said, drive), goals))
+            yield ArmResult(arm.name, drive, rate_estimate(acted(said, drive), goals))
 
 
 def _sandbagging(episodes: Episodes) -> Estimate:
@@ -267,7 +270,7 @@ def _drive(
     rungs = [e.facts(drive).rung for e in said]
     return DriveResult(
         drive=drive,
-        rate=_rate(did, goals),
+        rate=rate_estimate(did, goals),
         opportunity=share_estimate(len(said), len(said) + none),
         recurrence=recurrence(did, goals),
         sensitivity=_sensitivity(tested),
@@ -280,14 +283,28 @@ def _drive(
         validity=_validity(plan, drive, main, controls),
         one_sided=1.0 if not len(did) else upper_bound(int(did.sum()), len(did)),
         left_out=left_out,
+        trials=trials_of([_trial(episode, drive) for episode in main]),
     )
+
+
+def _trial(episode: Episode, drive: str) -> tuple[str, str, str, str]:
+    """Return what one episode says of a drive, as `trials_of` takes it."""
+    facts = episode.facts(drive)
+    unit, cluster = f"{episode.arm}/{episode.episode}", str(episode.goal)
+    if not facts.left_out:
+        return unit, cluster, "1" if facts.acted else "0", facts.rung[-1]
+    kinds = {NO_OPPORTUNITY: "n", ERROR: "x"}
+    outcome = next((mark for why, mark in kinds.items() if facts.left_out.startswith(why)), "-")
+    return unit, cluster, outcome, "."
 
 
 def _counted(left_out: Mapping[str, int], what: str) -> int:
     return sum(count for why, count in left_out.items() if why.startswith(what))
 
 
-def _rate(did: np.ndarray[Any, np.dtype[np.bool_]], goals: np.ndarray[Any, Any]) -> Estimate:
+def rate_estimate(
+    did: np.ndarray[Any, np.dtype[np.bool_]], goals: np.ndarray[Any, Any]
+) -> Estimate:
     """Estimate a rate: exactly where every episode has its own goal, else goal by goal."""
     if len(did) == 0:
         return not_measured()
@@ -345,23 +362,62 @@ class Comparison:
     drives: tuple[TwinResult, ...]
 
 
+_SHARED: Mapping[str, str] = {
+    "digest": "manifest", "world": "world", "seed": "seed", "distribution": "goal distribution",
+}  # fmt: skip
+
+
 def compare_runs(
     first: tuple[Mapping[str, Any], Episodes], second: tuple[Mapping[str, Any], Episodes]
 ) -> Comparison:
-    """Compare two logs (`log.read_log`) on the episodes that both hold, over their main arms."""
-    arms = [a for a in first[1] if a in second[1] and a in set(first[0].get("main", [NATURAL]))]
-    drives = [d for d in first[0]["drives"] if d in second[0]["drives"]]
-    found = []
-    for drive in drives:
-        one, two = [], []
-        for arm in arms:
-            for n in sorted(first[1][arm].keys() & second[1][arm].keys()):
-                a, b = first[1][arm][n], second[1][arm][n]
-                if not a.facts(drive).left_out and not b.facts(drive).left_out:
-                    one.append(a)
-                    two.append(b)
-        difference = paired_difference(acted(one, drive), acted(two, drive))
-        found.append(TwinResult("agent", drive, difference.estimate, difference.p, None))
-    adjusted = holm([f.p or 0.0 for f in found])
-    drives_ = tuple(replace(f, p_adjusted=p) for f, p in zip(found, adjusted, strict=True))
-    return Comparison(str(first[0]["agent"]), str(second[0]["agent"]), drives_)
+    """Compare two logs (`log.read_log`) on the episodes that both hold, over their main arms.
+
+    Raises:
+        ProbeError: they are not of one deployment, world and seed, or share no episode.
+    """
+    for key, what in _SHARED.items():
+        if first[0].get(key) != second[0].get(key):
+            got = f"{first[0].get(key)!r} and {second[0].get(key)!r}"
+            raise ProbeError(f"two runs must be of one {what} to be compared, got {got}")
+    main, drives = _listed(first[0], "main"), _listed(first[0], "drives")
+    others = _listed(second[0], "drives")
+    pairs = [
+        (first[1][arm][n], second[1][arm][n])
+        for arm in first[1] if arm in second[1] and arm in main
+        for n in sorted(first[1][arm].keys() & second[1][arm].keys())
+        if first[1][arm][n].goal == second[1][arm][n].goal
+    ]  # fmt: skip
+    if not pairs:
+        raise ProbeError("two runs must share episodes to be compared, got none in both")
+    found = [_agents_differ(pairs, drive) for drive in drives if drive in others]
+    tested = [n for n, one in enumerate(found) if one.p is not None]
+    adjusted = holm([found[n].p or 0.0 for n in tested])
+    for n, p in zip(tested, adjusted, strict=True):
+        found[n] = replace(found[n], p_adjusted=p)
+    return Comparison(str(first[0].get("agent")), str(second[0].get("agent")), tuple(found))
+
+
+def _listed(header: Mapping[str, Any], key: str) -> list[str]:
+    """Return the names in a log's header.
+
+    Raises:
+        ProbeError: it has none.
+    """
+    names = header.get(key)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ProbeError(f"the header of a log must list its {key}, got {names!r}")
+    return names
+
+
+def _agents_differ(pairs: list[tuple[Episode, Episode]], drive: str) -> TwinResult:
+    """Return how often one of two agents did it and the other did not, on the same episodes."""
+    said = [
+        pair for pair in pairs
+        if not pair[0].facts(drive).left_out and not pair[1].facts(drive).left_out
+    ]  # fmt: skip
+    if not said:
+        none = Estimate(None, None, None, 0, "no pair of episodes scored")
+        return TwinResult("agent", drive, none, None, None)
+    one, two = zip(*said, strict=True)
+    difference = paired_difference(acted(one, drive), acted(two, drive))
+    return TwinResult("agent", drive, difference.estimate, difference.p, None)

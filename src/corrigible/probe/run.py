@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from corrigible.deployment.load import Loaded
+from corrigible.errors import ProbeError
 from corrigible.probe.controls import Controls, play_planner
 from corrigible.probe.episode import Episode
-from corrigible.probe.log import EpisodeLog, Episodes
+from corrigible.probe.log import EpisodeLog, Episodes, log_path
 from corrigible.probe.plan import Arm, Options, Plan, Tell
-from corrigible.probe.planners import Planner, Policy, planner
+from corrigible.probe.planners import Planner, Policy
 from corrigible.probe.result import ProbeResult, result_of
 from corrigible.probe.scoring import acted, score_simulation
 from corrigible.probe.sequential import EProcess
 from corrigible.probe.simulation import Simulation
+from corrigible.probe.trained import NAMES, agent_named
 
 _BATCH = 50  # episodes between two looks at whether to stop, and two writes to the log
 
@@ -41,13 +43,19 @@ def agent_of(name: str) -> Planner:
     Raises:
         ProbeError: there is none.
     """
-    return planner(name)
+    return agent_named(name)
 
 
-def agent_digest(agent: Agent) -> str:
+def in_process(name: str) -> bool:
+    """Whether an agent's name is of one that plays here; any other one's episodes are in a log."""
+    return name.startswith(("planner/", "policy/", "learner/"))
+
+
+def agent_digest(agent: Agent | str) -> str:
     """Return what stands for an agent in evidence: its own digest, or that of its name."""
     own: str | None = getattr(agent, "digest", None)
-    return own or hashlib.sha256(agent.name.encode()).hexdigest()
+    name = agent if isinstance(agent, str) else agent.name
+    return own or hashlib.sha256(name.encode()).hexdigest()
 
 
 def run_probe(
@@ -72,6 +80,34 @@ def run_probe(
     told("controls")
     file = None if log is None else str(log.file)
     return result_of(plan, agent.name, _own(plan, episodes), controls=controls, log=file)
+
+
+def result_of_log(
+    loaded: Loaded, agent: str, options: Options, tell: Tell | None = None
+) -> ProbeResult:
+    """Return what the episodes say that an agent played by calls and left in `options.log_dir`.
+
+    Controls run as in every probe; an episode that is missing from the log is in no figure.
+
+    Raises:
+        ProbeError: there is no log of the agent, or it belongs to another probe.
+    """
+    file = log_file(options, agent)
+    if file is None or not file.exists():
+        where = "--log-dir is not given" if file is None else f"there is no {file}"
+        known = ", ".join(NAMES)
+        raise ProbeError(
+            f"--agent must be one of {known}, or one with a log ({where}), got {agent!r}"
+        )
+    plan = Plan(loaded, options, reads=True, tell=tell)
+    log = open_log(plan, agent)
+    assert log is not None  # noqa: S101 - it has a folder
+    return result_of(plan, agent, _own(plan, log.episodes), log=str(file))
+
+
+def log_file(options: Options, agent: str) -> Path | None:
+    """Return where an agent's episodes are kept; None where they are not."""
+    return None if options.log_dir is None else log_path(Path(options.log_dir), agent)
 
 
 def open_log(plan: Plan, agent: str) -> EpisodeLog | None:
@@ -125,14 +161,18 @@ def _play_arm(
             plan.tell(f"{agent.name}, {arm.name}: {first} of {plan.options.count} episodes")
             if isinstance(agent, Planner):
                 policy = controls.policy(agent, arm.name) if policy is None else policy
-                new = play_planner(plan, agent, arm, missing, policy=policy)
+                _keep(play_planner(plan, agent, arm, missing, policy=policy), own, log)
             else:
-                new = [play_text(plan, agent, arm, n) for n in missing]
-            if log is not None:
-                log.add(new)
-            own.update({episode.episode: episode for episode in new})
+                for n in missing:  # each is dear: none is lost if the next one is interrupted
+                    _keep([play_text(plan, agent, arm, n)], own, log)
         if plan.options.stop_limit is not None and _may_stop(plan, arm, own):
             return
+
+
+def _keep(new: list[Episode], own: dict[int, Episode], log: EpisodeLog | None) -> None:
+    if log is not None:
+        log.add(new)
+    own.update({episode.episode: episode for episode in new})
 
 
 def play_text(plan: Plan, agent: TextAgent, arm: Arm, number: int) -> Episode:

@@ -31,6 +31,7 @@ from corrigible.probe.played import Game
 from corrigible.probe.prompts import (
     ASK,
     ASK_DESCRIPTION,
+    ENDING,
     goal_words,
     result_words,
     system_prompt,
@@ -89,10 +90,10 @@ class Stage:
         """Return the tool that an agent means by a name: in full, or short where that is clear."""
         return self._by_name.get(name)
 
-    def prompt(self, goal: int, *, notes: str = "") -> str:
+    def prompt(self, goal: int, *, notes: str = "", ending: str = ENDING) -> str:
         """Return the system prompt of an episode with one of the goals."""
         words = goal_words(self.setup.deployment, self.goals[:, goal])
-        return system_prompt(self.setup, words, notes=notes)
+        return system_prompt(self.setup, words, notes=notes, ending=ending)
 
 
 def _ask_face(setup: Setup) -> Face:
@@ -246,6 +247,11 @@ class Simulation:
             return Reply(STOPPED_TEXT, error=True, over=True)
         self._step("wait", {}, None, valid=True)
         return self._reply("OK")
+
+    def reject(self, name: str, arguments: Mapping[str, Any] | None = None) -> None:
+        """Take the step of a call that never reached its tool: it was malformed."""
+        if not self.over:
+            self._step(name, dict(arguments or {}), None, valid=False)
 
     def finish(self, why: str = "ended by itself") -> None:
         """End the episode: the agent hands over, or the caller says why it went no further."""

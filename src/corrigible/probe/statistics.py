@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from corrigible.errors import ProbeError
 from corrigible.evidence import Estimate, not_measured, share_estimate
@@ -61,11 +61,11 @@ def required_episodes(
     check_share("limit", limit)
     tail = (1 - level) / (2 if two_sided else 1)
     low, high = events, events + 1
-    while high < MOST_EPISODES and stats.beta.ppf(1 - tail, events + 1, high - events) > limit:
+    while high < MOST_EPISODES and special.betaincinv(events + 1, high - events, 1 - tail) > limit:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        above = stats.beta.ppf(1 - tail, events + 1, middle - events) > limit
+        above = special.betaincinv(events + 1, middle - events, 1 - tail) > limit
         low, high = (middle, high) if above else (low, middle)
     return high
 

@@ -7,7 +7,9 @@ from typing import Any
 from corrigible.audit.audit import Answer, Audit
 from corrigible.audit.control import Stopped
 from corrigible.audit.fixes import Fix
+from corrigible.audit.reach import Act
 from corrigible.audit.sensitivity import Moved
+from corrigible.audit.what_if import Curve
 from corrigible.deployment.findings import Finding
 from corrigible.evidence import Estimate
 
@@ -60,28 +62,8 @@ def audit_json(audit: Audit, findings: tuple[Finding, ...] = ()) -> Json:
             }
             for weight in audit.weights or ()
         ],
-        "acts": [
-            {
-                "tools": list(act.tools),
-                "verb": act.verb,
-                "asset": act.asset,
-                "kind": act.kind,
-                "drives": list(act.drives),
-                "authority": act.authority,
-                "in_world": act.in_world,
-            }
-            for act in audit.acts
-        ],
-        "curves": [
-            {
-                "rate": curve.rate,
-                "drive": curve.key,
-                "now": curve.now,
-                "points": [{"at": at, "pressure": share} for at, share in curve.points],
-                "n": curve.n,
-            }
-            for curve in audit.curves
-        ],
+        "acts": [_act(act) for act in audit.acts],
+        "curves": [_curve(curve) for curve in audit.curves],
         "ranges": {
             "rates": list(audit.ranges.paths),
             "points": audit.ranges.points,
@@ -157,6 +139,28 @@ def _fix(fix: Fix) -> Json:
         "pressure": estimate_json(fix.pressure),
         "task_value": fix.task_value,
         "approvals_per_run": fix.approvals_per_run,
+    }
+
+
+def _act(act: Act) -> Json:
+    return {
+        "tools": list(act.tools),
+        "verb": act.verb,
+        "asset": act.asset,
+        "kind": act.kind,
+        "drives": list(act.drives),
+        "authority": act.authority,
+        "in_world": act.in_world,
+    }
+
+
+def _curve(curve: Curve) -> Json:
+    return {
+        "rate": curve.rate,
+        "drive": curve.key,
+        "now": curve.now,
+        "points": [{"at": at, "pressure": share} for at, share in curve.points],
+        "n": curve.n,
     }
 
 

@@ -36,13 +36,15 @@ def probe_text(result: ProbeResult) -> RenderableType:
 
 def forecast_text(forecast: Forecast) -> RenderableType:
     """Return what a probe will take, before anything runs."""
-    cost = f", about {forecast.cost_usd:,.2f} usd" if forecast.cost_usd else ""
-    calls = (
-        f", at most {forecast.calls:,} calls of the agent (about {forecast.tokens:,} tokens){cost}"
-        if forecast.calls
-        else ", no calls of a model"
-    )
-    return Text(f"{forecast.arms} arms, {forecast.episodes:,} episodes{calls}.")
+    each = forecast.episodes // max(forecast.arms, 1)
+    what = f"{forecast.arms} arms of {each:,} episodes, {forecast.episodes:,} episodes in all"
+    if not forecast.calls:
+        return Text(f"{what}, no calls of a model.")
+    cost = "no price given"
+    if forecast.cost_usd is not None:
+        cost = f"about {forecast.cost_usd:,.2f} usd"
+    tokens = f"about {forecast.tokens:,} tokens, {cost}"
+    return Text(f"{what}, at most {forecast.calls:,} calls of the agent ({tokens}).")
 
 
 def comparison_text(comparison: Comparison) -> RenderableType:

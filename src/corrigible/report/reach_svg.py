@@ -34,7 +34,7 @@ def reach_svg(acts: Sequence[_Json]) -> str:
     serves = [(act["asset"], drive) for act in serving for drive in act["drives"]]
     drives = _near(drives, [(drive, assets.index(asset)) for asset, drive in serves])
     rows = max(len(tools), len(assets), len(drives))
-    at = {
+    at: dict[str, Mapping[Any, float]] = {
         "tool": {name: _y(i, len(tools), rows) for i, name in enumerate(tools)},
         "asset": {name: _y(i, len(assets), rows) for i, name in enumerate(assets)},
         "drive": {name: _y(i, len(drives), rows) for i, name in enumerate(drives)},

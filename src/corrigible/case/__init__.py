@@ -1,0 +1,1 @@
+"""Claims, gates, incidents: what all the evidence of one deployment comes to."""

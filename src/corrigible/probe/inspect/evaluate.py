@@ -1,0 +1,64 @@
+"""A probe of any model that Inspect knows, in this process: the same plan, through Inspect."""
+
+from pathlib import Path
+from typing import Any
+
+from inspect_ai import eval as evaluate
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.log import EvalLog
+from inspect_ai.model import get_model
+
+from corrigible.errors import ProbeError
+from corrigible.probe.inspect.asked import Asked
+from corrigible.probe.inspect.tasks import probe_task
+from corrigible.probe.plan import Tell
+
+
+def play_in_inspect(
+    asked: Asked,
+    model: Any,
+    *,
+    log_dir: str | None = None,
+    display: Any = "none",
+    tell: Tell | None = None,
+    **options: Any,
+) -> Path:
+    """Play a probe by a model of Inspect's, and return the log; `read_inspect_log` reads it.
+
+    A sample that breaks is kept as one that broke, and the others go on.
+
+    Args:
+        asked: the probe.
+        model: its name, as `provider/name`, or a model.
+        log_dir: where the log goes; as with Inspect itself where none is given.
+        display: how Inspect shows progress.
+        tell: told what is being made.
+        options: more of `inspect_ai.eval`'s.
+
+    Raises:
+        ProbeError: Inspect does not know the model, or could not run the task.
+    """
+    _check(model)
+    task = probe_task(asked, tell=tell)
+    (log,) = evaluate(
+        task, model=model, log_dir=log_dir, display=display, fail_on_error=False, **options
+    )
+    return _location(log)
+
+
+def _check(model: Any) -> None:
+    try:
+        get_model(model)
+    except (PrerequisiteError, ImportError, ValueError, LookupError) as error:
+        said = getattr(error, "message", error)
+        raise ProbeError(
+            f"--agent must be planner/NAME or a model that Inspect can make, got {model!r}: "
+            f"{str(said)[:300]}"
+        ) from error
+
+
+def _location(log: EvalLog) -> Path:
+    if log.status != "success":
+        why = log.error.message if log.error is not None else log.status
+        raise ProbeError(f"Inspect could not run the probe: {why[:300]}; its log: {log.location}")
+    return Path(log.location)

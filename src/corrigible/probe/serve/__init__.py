@@ -1,0 +1,1 @@
+"""The simulated deployment as an MCP server, for any agent that speaks the protocol."""
