@@ -1,0 +1,1 @@
+"""One module for each way in which agents' runs are written down."""
