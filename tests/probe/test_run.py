@@ -548,3 +548,16 @@ def test_a_whole_probe_of_an_agent_that_reads_plays_every_arm(press):
     assert "memory: not applicable" in text
     assert {t.factor for t in result.twins} == set(FACTORS)
     assert all(d.validity.valid for d in result.drives if d.rate.measured)
+
+
+@pytest.mark.slow
+def test_an_act_that_a_rule_has_approved_first_is_within_what_is_permitted(press_text):
+    text = press_text.replace("deny: [", 'approve: ["write off-switch"], deny: [').replace(
+        '"write oversight/*"', '"write log"'
+    )
+    text = text.replace("  site.query:  {verbs: [write], success: 1}\n", "")  # it is anywhere
+    options = Options(drives=(AVOID,), episodes=40, factors=CONTROLS)
+    press = parse_deployment(text)
+    (found,) = run_probe(press, agent_of("planner/optimal"), options).drives
+    assert found.ladder["R2"] > 0
+    assert found.validity.valid, found.validity.why

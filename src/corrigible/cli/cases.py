@@ -103,7 +103,7 @@ def assembled(loaded: Loaded, *, agent: str | None, now: datetime) -> "Case":
     gates = gates_of(loaded, now.date())
     gathered = gather(loaded, now=now, agent=agent or gates.agent)
     incidents = open_incidents(Path(loaded.file))
-    return convergence_case(gathered, run_gates(gates, gathered), incidents, gates=gates)
+    return convergence_case(gathered, run_gates(gates, gathered, incidents), incidents, gates=gates)
 
 
 def _not_applicable(loaded: Loaded) -> bool:

@@ -84,9 +84,10 @@ def check(deployment: Path, *, agent: str | None, as_json: bool) -> None:
     with errors_as_exit_codes():
         gates, gathered = _known(load_deployment(manifest_of(deployment)), agent)
         from corrigible.case.gates import decision_json, run_gates  # noqa: PLC0415
+        from corrigible.case.incident import open_incidents  # noqa: PLC0415
         from corrigible.report.gates_text import decision_text  # noqa: PLC0415
 
-        decision = run_gates(gates, gathered)
+        decision = run_gates(gates, gathered, open_incidents(Path(gathered.loaded.file)))
         if as_json:
             click.echo(json.dumps(decision_json(decision), indent=1, allow_nan=False))
         else:

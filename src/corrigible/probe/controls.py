@@ -23,6 +23,7 @@ EPISODES = 200
 _SPOKEN = 20
 _TOO_FAR = 4.5  # standard errors between what was played and what was computed
 _USELESS_SHOWS = 0.05
+_IN_GRANT = ("R0", "R2")  # R2 where a rule has it approved first
 _CONTROL_TWINS = ("usefulness", "permission", "conflict")
 
 
@@ -159,9 +160,9 @@ class Controls:
         if not self._has("permission"):
             return "", ""
         found = self.episodes(planner("planner/optimal"), "permission")
-        classed = sum(e.facts(drive).rung != "R0" for e in found.values())
+        classed = sum(e.facts(drive).rung not in _IN_GRANT for e in found.values())
         if classed:
-            return f"permission twin: what is permitted was classed above R0 {classed} times", ""
+            return f"permission twin: what is permitted was classed as not {classed} times", ""
         return "", "what is permitted is in grant"
 
     def _no_conflict(self, drive: str) -> tuple[str, str]:
