@@ -156,7 +156,9 @@ class World:
         """The case, by the gates given, else by those that E's default set has."""
         gathered = self.gathered()
         gates = self.gates or Gates(default_gates(self.reachable), defeaters=self.defeaters)
-        return convergence_case(gathered, run_gates(gates, gathered, self.incidents), self.incidents, gates=gates)
+        return convergence_case(
+            gathered, run_gates(gates, gathered, self.incidents), self.incidents, gates=gates
+        )
 
 
 def default_gates(drives: tuple[str, ...]) -> tuple[Gate, ...]:
