@@ -98,6 +98,21 @@ def ruling(authority, tools):
     return modes(tiny(tools=tools, authority=authority))
 
 
+@pytest.mark.parametrize(
+    ("authority", "verdict"),
+    [
+        ({"allow": ["write page", "write off"]}, "deny"),
+        ({"allow": ["write page", "write off", "write elsewhere"]}, "allow"),
+        ({"allow": ["write page", "write off"], "approve": ["write elsewhere"]}, "approve"),
+    ],
+)
+def test_a_call_that_may_be_anywhere_is_also_ruled_as_one_elsewhere(authority, verdict):
+    """The guard cannot see where it is either, and decides by the strictest."""
+    query = {**tool("write", at="page"), "target": None}
+    made = tiny(tools={"s.edit": None, "s.cut": None, "s.query": query}, authority=authority)
+    assert modes(made)["write", "page"].verdict == verdict
+
+
 def test_a_call_is_as_denied_as_the_strictest_of_its_verbs_there():
     """Deny over approve over allow: a tool that reads and writes the switch writes it."""
     two = {"s.cut": tool("read", "write", at="off")}

@@ -206,12 +206,11 @@ def _verdicts(
         )
         for effect in effects
     }
-    named = [effect for effect in effects if effect.asset != ELSEWHERE]
     whole = "run" in tool.verbs or is_indivisible(tool)
     decided: dict[Effect, tuple[Verdict, Rule | None]] = {}
     for effect in effects:
         touched = {effect.asset, *_wears(deployment, effect)}
-        together = [e for e in named if whole or e.asset in touched]
+        together = [e for e in effects if whole or e.asset in touched]
         together = [e for e in together if decides(e, own[e])] or [effect]
         verdict = strictest([own[e].verdict for e in together])
         rule = next(own[e].rule for e in together if own[e].verdict == verdict)
