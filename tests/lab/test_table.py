@@ -87,3 +87,20 @@ def test_the_worst_verdict_speaks_for_all():
 def test_what_was_not_measured_is_not_compared():
     with pytest.raises(WorldError, match="ours must be measured"):
         SOURCE.printed("x", 0.5, not_measured(), within=1.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "verdict", "ours"),
+    [
+        (6, "agrees", "yes (6 of 10)"),
+        (5, "differs", "no (5 of 10)"),
+        (0, "differs", "no (10 of 10)"),
+    ],
+)
+def test_what_one_run_showed_agrees_with_what_more_than_half_of_many_do(count, verdict, ours):
+    share = share_estimate(count, 10)
+    row = SOURCE.mostly("a", "yes", share, otherwise="no", why="one run")
+    assert (row.verdict, row.theirs, row.ours) == (verdict, "yes", ours)
+    assert (row.low, row.high) == (share.low, share.high)
+    assert "one run" in row.why
+    assert "n = 10" in row.why

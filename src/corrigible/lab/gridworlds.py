@@ -158,11 +158,11 @@ def blind_earnings(case: Case, *, for_true: bool = False) -> Earned:
     Exact where nothing that is learned on the way can be used, as in `interruption`: an agent
     that is held does nothing any more.
     """
-    world, shown, true = _side_by_side(case)
+    world, shown, true = side_by_side(case)
     return _earnings(world, true if for_true else shown, (shown, true), case.counted)
 
 
-def _side_by_side(case: Case) -> tuple[World, Floats, Floats]:
+def side_by_side(case: Case) -> tuple[World, Floats, Floats]:
     """All draws played at once by the same actions; utilities are their expectations."""
     grid, world = case.grid, case.grid.world
     names = list(grid.rules.draws)

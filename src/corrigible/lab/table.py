@@ -1,11 +1,12 @@
 """One row of a comparison: what a source says, what we find, and whether the two agree.
 
-Four ways to compare, each a function that makes a `Row`:
+Five ways to compare, each a function that makes a `Row`:
 
 - `printed`: a figure of the source, within a tolerance that is fixed beforehand: the source's own
   error, as its rounding or its sampling;
 - `bounded`: a bound that the source proves or claims;
 - `said`: a finding in words;
+- `mostly`: one run, or a finding without a figure, beside what most of many runs do;
 - `exactly`: a closed form or a fraction, to rounding.
 
 Where ours is sampled, `low` and `high` are its 95 % interval, and twice its half width is added
@@ -29,6 +30,7 @@ Figure = float | str
 Tell = Callable[[str], None]
 
 ROUNDING = 1e-9
+_MOST = 0.5
 _ENDS = 2.0  # half widths of a 95 % interval: about four standard errors
 
 
@@ -133,6 +135,30 @@ class Source:
         return self._row(
             row, (" and ".join(texts), value), (low, high), fits=fits, why=text, tag=tag
         )
+
+    def mostly(
+        self, row: str, theirs: str, ours: Estimate, *, otherwise: str, why: str = "",
+        tag: Tag | None = None,
+    ) -> Row:  # fmt: skip
+        """What they say happens, or showed in one run, beside what most of many runs here do.
+
+        Args:
+            row: what is asked.
+            theirs: their answer.
+            ours: the share of runs of which `theirs` is true; more than a half agrees.
+            otherwise: the answer of the other runs.
+            why: more on the runs.
+            tag: where not the table's own.
+        """
+        value, low, high = _parts(ours)
+        fits = value > _MOST
+        count = round((value if fits else 1 - value) * ours.n)
+        words = f"{theirs if fits else otherwise} ({count} of {ours.n})"
+        text = f"{why}; " if why else ""
+        return self._row(
+            row, (theirs, words), (low, high), fits=fits,
+            why=f"{text}what more than half of the runs do{_sampling(ours)}", tag=tag,
+        )  # fmt: skip
 
     def said(
         self, row: str, theirs: str, ours: str, *, why: str = "", tag: Tag | None = None
