@@ -2,17 +2,35 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("people", deadline=None)
+EXAMPLES = 40
+"""Of each law, in every run; `HYPOTHESIS_EXAMPLES=1000` tries more."""
+
+most = int(os.environ.get("HYPOTHESIS_EXAMPLES", EXAMPLES))
+settings.register_profile("people", deadline=None, max_examples=most)
 settings.register_profile(
     "ci",
     deadline=None,
+    max_examples=most,
     derandomize=True,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci" if os.environ.get("CI") else "people")
+
+
+QUICK_SOLVER = {"test_factors.py", "test_optimal.py", "test_pitfalls.py", "test_power.py"}
+"""The tests of the solver that are quick; to compile what the others need takes longer."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave the rest of the solver's tests to the slow ones."""
+    for item in items:
+        if item.path.parent.name == "solve" and item.path.name not in QUICK_SOLVER:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_addoption(parser):

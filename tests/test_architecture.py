@@ -48,6 +48,11 @@ class Module:
         return self.name.split(".")[1] if "." in self.name else ""
 
     @cached_property
+    def nodes(self):
+        """Every node of its tree."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
     def imports(self):
         """Every import in it, deferred ones too: (line, dotted name, name taken from it)."""
         return tuple(imports_of(self))
@@ -67,7 +72,7 @@ def modules_of(package):
 def imports_of(module):
     """Every import in a module, deferred ones too: (line, dotted name, name taken from it)."""
     is_package = module.path.name == "__init__.py"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -140,7 +145,7 @@ def imports_of_the_package_itself(modules):
             taken = {t for at, dotted, t in module.imports if (at, dotted) == (line, name)}
             used = {
                 node.attr
-                for node in ast.walk(module.tree)
+                for node in module.nodes
                 if isinstance(node, ast.Attribute)
                 and isinstance(node.value, ast.Name)
                 and node.value.id == "corrigible"
@@ -164,7 +169,7 @@ def guards_other_imports(modules):
 def prints_outside_the_cli(modules):
     """Where something but the command line prints."""
     for module in modules.values():
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
@@ -199,7 +204,7 @@ def code_lines(module):
     for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
         if token.type not in skipped:
             lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             lines.difference_update(range(node.lineno, node.end_lineno + 1))
     return lines
@@ -212,7 +217,7 @@ def too_long(modules):
             yield f"{module.name}: {count} lines"
         long = [
             node
-            for node in ast.walk(module.tree)
+            for node in module.nodes
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             and node.end_lineno - node.lineno >= MOST_CODE_LINES
         ]
@@ -353,7 +358,7 @@ def texts():
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if not path.is_file() or any(path.is_relative_to(folder) for folder in made):
                 continue
-            if path.suffix not in {".pyc", ".nbi", ".nbc", ".sqlite"}:
+            if path.suffix not in {".pyc", ".nbi", ".nbc"} and ".sqlite" not in path.name:
                 yield path
 
 

@@ -43,6 +43,7 @@ class Incident:
     id: str = "INC-2026-0001"
     status: str = "open"
     undermines: tuple[str, ...] = (f"G/{STOP}/stopped",)
+    behaviours: tuple[()] = ()
 
 
 def hostile():

@@ -25,6 +25,7 @@ class Incident:
     id: str = "INC-2026-0001"
     status: str = "open"
     undermines: tuple[str, ...] = ()
+    behaviours: tuple[()] = ()
 
 
 def status(world, node):

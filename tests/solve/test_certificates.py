@@ -90,7 +90,7 @@ def test_bounds_hold_on_worlds_whose_chances_are_no_simple_fractions(discount):
 @pytest.mark.parametrize("discount", DISCOUNTS)
 def test_bounds_hold_exactly_on_thousands_of_worlds(discount, pieces):
     """With one piece all moves are sure; with more, rows lead to up to six states."""
-    for seed in range(150):
+    for seed in range(100):
         world = dyadic_world(10_000 * pieces + seed, pieces=pieces)
         assert_bounds_hold(world, discount, seed, quick_methods(discount))
 
@@ -98,7 +98,7 @@ def test_bounds_hold_exactly_on_thousands_of_worlds(discount, pieces):
 @pytest.mark.slow
 @pytest.mark.parametrize("discount", DISCOUNTS)
 def test_bounds_hold_on_hundreds_of_worlds_of_floats(discount):
-    for seed in range(60):
+    for seed in range(30):
         assert_bounds_hold(
             garnet(seed, states=6, acts=2, branch=3), discount, seed, quick_methods(discount)
         )
