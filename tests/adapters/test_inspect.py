@@ -24,7 +24,9 @@ from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from inspect_ai.solver import generate, use_tools
 from inspect_ai.tool import ToolCall, tool
 
-pytestmark = [  # what Inspect itself does, on every evaluation
+pytestmark = [
+    pytest.mark.slow,  # Inspect takes seconds to import
+    # what Inspect itself does, on every evaluation
     pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated"),
     pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning"),
 ]

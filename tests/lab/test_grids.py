@@ -77,6 +77,7 @@ def test_doing_nothing_is_never_penalised_by_the_stepwise_baseline():
             assert cost.min() >= 0.0
 
 
+@pytest.mark.slow
 def test_relative_reachability_is_that_of_breadth_first_search():
     """The box map: distances by powers of the adjacency, no code in common."""
     grid = side_effects.box_level().grid

@@ -62,10 +62,12 @@ def test_the_page_forbids_everything_but_its_own_style():
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|<script|<link|@import|url\(", text)
 
 
+@pytest.mark.slow
 def test_the_same_audit_gives_the_same_bytes(document):
     assert audit_html(document) == audit_html(json.loads(json.dumps(document)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [HOSTILE, "]]>", "--><svg onload=alert(1)>", "\u202eevil"])
 def test_a_hostile_name_is_shown_and_makes_no_element(document, name):
     usual, hostile = parsed(audit_html(document)), parsed(audit_html(with_names(document, name)))
@@ -73,6 +75,7 @@ def test_a_hostile_name_is_shown_and_makes_no_element(document, name):
     assert "script" not in hostile.tags
 
 
+@pytest.mark.slow
 def test_every_state_of_a_drive_is_said(document):
     text = audit_html(document)
     assert "not tested" in text  # does it, is it stopped
