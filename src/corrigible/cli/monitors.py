@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ from corrigible.errors import TranscriptError
 
 if TYPE_CHECKING:
     from corrigible.monitor.calibration import Threshold
+    from corrigible.monitor.judge import Judged
+    from corrigible.monitor.suspicion import Suspicion
     from corrigible.monitor.trim import Trim
     from corrigible.monitor.watching import Watch
 
@@ -67,6 +70,11 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     "--rate", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01,
     show_default=True, help="With --calibrate: the share of benign transcripts it may flag.",
 )  # fmt: skip
+@click.option(
+    "--judge", "judge_model", metavar="MODEL",
+    help="Also ask this model of Inspect's about the suspicions that are listed; it decides "
+    "nothing.",
+)  # fmt: skip
 @_as_json
 @click.option(
     "--evidence", is_flag=True, help="Add the shares found to the store beside the --deployment."
@@ -79,6 +87,7 @@ def monitor(
     threshold_file: Path | None,
     out: Path | None,
     rate: float,
+    judge_model: str | None,
     as_json: bool,
     evidence: bool,
 ) -> None:
@@ -101,21 +110,46 @@ def monitor(
         scanner = Scanner(loaded, threshold=threshold)
         with progress() as tell:
             seen = watch(transcripts, scanner, scanner.threshold.score, form=form, tell=tell)
-        _print_watch(seen, scanner.threshold, as_json=as_json)
+        judged = () if judge_model is None else _judged(seen, judge_model, form)
+        _print_watch(seen, scanner.threshold, judged, as_json=as_json)
         if evidence and loaded is not None:
             _keep(seen, scanner.threshold, loaded)
     sys.exit(_EXITS[seen.outcome])
 
 
-def _print_watch(seen: "Watch", threshold: "Threshold", *, as_json: bool) -> None:
+def _judged(seen: "Watch", model: str, form: str | None) -> "tuple[Judged, ...]":
+    """Read again the transcripts whose suspicions are listed, and ask the model about them."""
+    import asyncio  # noqa: PLC0415
+
+    from corrigible.monitor.judge import judge  # noqa: PLC0415
+    from corrigible.monitor.reading import read_transcripts  # noqa: PLC0415
+    from corrigible.monitor.transcript import Transcript  # noqa: PLC0415
+
+    asked: dict[tuple[str, str], list[Suspicion]] = {}
+    for found in seen.top:
+        asked.setdefault((found.source, found.suspicion.transcript), []).append(found.suspicion)
+    judged: list[Judged] = []
+    for source in dict.fromkeys(source for source, _ in asked):
+        for one in read_transcripts(Path(source), format=form):
+            if isinstance(one, Transcript) and (source, one.id) in asked:
+                held = replace(one, events=tuple(one.events))
+                judged += asyncio.run(judge(held, asked[source, one.id], model=model))
+    return tuple(judged)
+
+
+def _print_watch(
+    seen: "Watch", threshold: "Threshold", judged: "tuple[Judged, ...]", *, as_json: bool
+) -> None:
     from corrigible.monitor.calibration import threshold_json  # noqa: PLC0415
     from corrigible.report import monitor_text as text  # noqa: PLC0415
 
     if as_json:
         held = text.watch_json(seen, threshold_json(threshold), threshold.sentence())
-        click.echo(text.json_text(held))
+        click.echo(text.json_text({**held, "judged": [text.judged_json(one) for one in judged]}))
     else:
         console().print(text.watch_text(seen, threshold))
+        if judged:
+            console().print(text.judged_text(judged))
 
 
 def _calibrate(  # noqa: PLR0917  (called in one place, right above)

@@ -1,7 +1,7 @@
 """What the monitor found, an explanation, a trim: as text for people and as plain JSON values."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from corrigible.audit.audit import Answer, Audit
     from corrigible.monitor.calibration import Threshold
     from corrigible.monitor.explain import Explained, Explanation, Pays
+    from corrigible.monitor.judge import Judged
     from corrigible.monitor.trim import Trim
 
 _LONGEST = 140
@@ -114,6 +115,33 @@ def _threshold_lines(threshold: "Threshold", watch: Watch) -> list[str]:
     if "ledger" in watch.formats:
         lines.append(_UNVERIFIED)
     return lines
+
+
+def judged_text(judged: "Sequence[Judged]") -> RenderableType:
+    """Return what a judge says of the suspicions listed; it decides nothing."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("the judge says", "drive", "transcript", "why"):
+        table.add_column(column)
+    for one in judged:
+        held = one.suspicion
+        table.add_row(
+            one.opinion, held.drive, plain(held.transcript, 40), Text(plain(one.why, 300))
+        )
+    said = f"Asked: {plain(judged[0].model, 80)}. A judge's word changes no score and no exit code."
+    return Group(table, Text(said, style="dim"))
+
+
+def judged_json(one: "Judged") -> dict[str, Any]:
+    """Return one opinion, as plain JSON values, with what it is about."""
+    held = one.suspicion
+    return {
+        "transcript": held.transcript,
+        "detector": held.detector,
+        "drive": held.drive,
+        "opinion": one.opinion,
+        "why": one.why,
+        "model": one.model,
+    }
 
 
 def watch_json(watch: Watch, threshold: Mapping[str, Any], says: str) -> dict[str, Any]:
