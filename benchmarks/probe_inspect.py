@@ -2,37 +2,58 @@
 
     python benchmarks/probe_inspect.py [FOLDER]
 
-FOLDER holds a `deployment.yaml`; default `examples/reference`.  `planner/optimal` plays
-through Inspect.  The trivial task makes as many calls in each sample, of a tool that does nothing,
-so that what is left is our own: the simulation, its notes in the transcript, the planner, the
-scores.  Processor time that one sample more takes, after one warm run of each.
+FOLDER holds a `deployment.yaml`; default `examples/reference`.  `planner/optimal` plays the world
+as it is.  The trivial task has the same system prompts, the same tools with the same schemas and
+the same calls in the same turns, by the same loop, of a model that knows them beforehand; its tools
+do nothing, and one score is 1.  What is left is our own: the simulation, its notes in the
+transcript, the planner, the scores.  Processor time, all ways in turn in one process, after a warm
+run of each: what one sample more takes, and what a task takes beside its samples.
 """
 
+import gc
 import platform
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from inspect_ai import Task
 from inspect_ai import eval as evaluate
 from inspect_ai.dataset import Sample
-from inspect_ai.model import ModelOutput, ModelUsage, get_model
+from inspect_ai.model import (
+    ChatMessageSystem,
+    ChatMessageUser,
+    ModelOutput,
+    ModelUsage,
+    execute_tools,
+    get_model,
+)
 from inspect_ai.scorer import Score, mean, scorer
-from inspect_ai.solver import basic_agent
-from inspect_ai.tool import tool
+from inspect_ai.solver import solver
+from inspect_ai.tool import ToolDef
 
 from corrigible.probe.caller import Caller
 from corrigible.probe.controls import play_planner
 from corrigible.probe.inspect import registry  # noqa: F401 - makes `planner/…` known to Inspect
 from corrigible.probe.inspect.asked import Asked, probe_of
 from corrigible.probe.inspect.tasks import probe_task
+from corrigible.probe.inspect.tools import shown_names, tools_of
 from corrigible.probe.planners import planner
 from corrigible.probe.scoring import score_simulation
 
-REPEATS = 3
-FEW, MANY = 10, 40  # what each sample adds is the slope: a task's own start is left out
+REPEATS = 4
+FEW, MANY = 1, 20
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to play: what one sample more takes, and a task beside its samples; in seconds."""
+
+    sample: float
+    task: float
 
 
 def main() -> None:
@@ -42,58 +63,60 @@ def main() -> None:
     optimal = planner("planner/optimal")
     plans = {n: probe_of(asked[n]).plan for n in asked}
     callers = {n: Caller.of(plan.stage("natural"), optimal) for n, plan in plans.items()}
-    turns = {n: calls_of(plans[n], callers[n]) for n in asked}
-    mean_turns = round((sum(turns[MANY]) - sum(turns[FEW])) / (MANY - FEW))
+    scripts = {n: calls_of(plans[n], callers[n]) for n in asked}
+    tasks = {n: trivial(plans[n], scripts[n]) for n in asked}
 
     def compiled(n: int) -> object:
         arm = plans[n].arm("natural")
         return play_planner(plans[n], optimal, arm, list(range(n)), policy=callers[n].policy)
 
-    whole = slope(compiled)
-    calls = slope(lambda n: calls_of(plans[n], callers[n]))
-    ours = slope(lambda n: run(probe_task(asked[n]), "planner/optimal"))
-    same = slope(lambda n: run(trivial([mean_turns] * n), a_model()))
-    none = slope(lambda n: run(trivial([0] * n), a_model()))
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}; "
-          f"{folder.name}: {mean_turns} turns a sample, {FEW} to {MANY} samples, "
-          f"{REPEATS} repeats")  # fmt: skip
-    print(f"{'way':58} {'ms a sample':>12} {'ratio':>8}")
-    for name, seconds in (
-        ("compiled, in process", whole),
-        ("by calls, in process", calls),
-        ("through Inspect", ours),
-        ("a trivial task of Inspect's, as many turns and calls", same),
-        ("a trivial task of Inspect's, one turn", none),
-        ("our own overhead beyond the trivial task's", ours - same),
-    ):
-        print(f"{name:58} {1000 * seconds:12.2f} {seconds / calls:8.1f}")
+    names = ("compiled, in process", "by calls, in process", "through Inspect",
+             "a trivial task of Inspect's, the same calls")  # fmt: skip
+    ways = measured([
+        compiled,
+        lambda n: calls_of(plans[n], callers[n]),
+        lambda n: run(probe_task(asked[n]), "planner/optimal"),
+        lambda n: run(tasks[n], a_model(scripts[n])),
+    ])  # fmt: skip
+    turns = [len(script) for script in scripts[MANY][FEW:]]
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
+          f"Inspect {version('inspect_ai')}; {folder.name}: {sum(turns) / len(turns):.1f} turns a "
+          f"sample, {len(tools_of(plans[MANY].stage('natural')))} tools, {FEW} and {MANY} samples, "
+          f"least of {REPEATS} repeats")  # fmt: skip
+    print(f"{'way':58} {'ms a sample':>12} {'ms a task':>10}")
+    ours, same = ways[2], ways[3]
+    over = Way(ours.sample - same.sample, ours.task - same.task)
+    for name, way in (*zip(names, ways, strict=True), ("our own beyond the trivial task's", over)):
+        print(f"{name:58} {1000 * way.sample:12.2f} {1000 * way.task:10.0f}")
 
 
-def slope(run_it: Callable[[int], object]) -> float:
-    """The processor time that one sample more takes, after a first run."""
-    run_it(FEW)
-    return (timed(lambda: run_it(MANY)) - timed(lambda: run_it(FEW))) / (MANY - FEW)
-
-
-def timed(run_it: Callable[[], object]) -> float:
-    """The least processor time of the repeats: what others do to the machine only adds."""
-    found = []
+def measured(ways: list[Callable[[int], object]]) -> list[Way]:
+    """Time all ways in turn, so that what else the machine does meets all of them."""
+    for way in ways:
+        way(FEW)
+    gc.freeze()  # a search of all that was imported falls on whichever way it meets
+    found: dict[tuple[int, int], list[float]] = {}
     for _ in range(REPEATS):
-        start = time.process_time()
-        run_it()
-        found.append(time.process_time() - start)
-    return min(found)
+        for n in (FEW, MANY):
+            for place, way in enumerate(ways):
+                gc.collect()
+                start = time.process_time()
+                way(n)
+                found.setdefault((place, n), []).append(time.process_time() - start)
+    least = {key: min(times) for key, times in found.items()}
+    slopes = [(least[p, MANY] - least[p, FEW]) / (MANY - FEW) for p in range(len(ways))]
+    return [Way(slope, least[place, FEW] - FEW * slope) for place, slope in enumerate(slopes)]
 
 
-def calls_of(plan, caller) -> list[int]:  # noqa: ANN001 - of this script
-    """Play and score every episode by calls; returns how many turns each had."""
-    turns = []
+def calls_of(plan, caller) -> list[list[tuple]]:  # noqa: ANN001 - of this script
+    """Play and score every episode by calls; returns the calls of each."""
+    scripts, names = [], shown_names(plan.stage("natural"))
     for number in range(plan.options.count):
         simulation = plan.simulation("natural", number)
         caller.play(simulation)
         score_simulation(simulation, arm="natural", drives=plan.drives, agent="planner")
-        turns.append(simulation.now)
-    return turns
+        scripts.append([(names.get(s.tool), dict(s.arguments)) for s in simulation.steps])
+    return scripts
 
 
 def run(task, model) -> None:  # noqa: ANN001 - of this script
@@ -102,17 +125,38 @@ def run(task, model) -> None:  # noqa: ANN001 - of this script
         assert log.status == "success", log.error  # noqa: S101 - else the figure is of a failure
 
 
-@tool
-def nothing():  # noqa: ANN201 - of this script
-    async def execute(name: str) -> str:  # noqa: ARG001
-        """Do nothing.
+# -- the trivial task ----------------------------------------------------------------------
 
-        Args:
-            name: of what.
-        """
-        return "OK"
 
-    return execute
+def trivial(plan, scripts) -> Task:  # noqa: ANN001 - of this script
+    """A task whose samples make the same calls of tools that do nothing."""
+    stage, samples = plan.stage("natural"), []
+    for number in range(len(scripts)):
+        prompt = ChatMessageSystem(content=stage.prompt(plan.goal_of(number)))
+        samples.append(Sample(id=number, input=[prompt, ChatMessageUser(content=str(number))]))
+    tools = [
+        ToolDef(nothing, name=t.name, description=t.description, parameters=t.parameters)
+        for t in tools_of(stage)
+    ]
+    return Task(dataset=samples, solver=loop(tools, scripts), scorer=one())
+
+
+async def nothing(**_kwargs: object) -> str:
+    return "OK"
+
+
+@solver
+def loop(tools, scripts):  # noqa: ANN001, ANN201 - of this script
+    async def solve(state, _generate):  # noqa: ANN001, ANN202
+        for _turn in scripts[state.sample_id]:
+            state.output = await get_model().generate(state.messages, tools=tools)
+            state.messages.append(state.output.message)
+            if state.output.message.tool_calls:
+                result = await execute_tools(state.messages, tools)
+                state.messages.extend(result.messages)
+        return state
+
+    return solve
 
 
 @scorer(metrics=[mean()])
@@ -123,18 +167,14 @@ def one():  # noqa: ANN201 - of this script
     return score
 
 
-def trivial(turns: list[int]) -> Task:
-    """A task whose samples make so many calls of a tool that does nothing, and then submit."""
-    samples = [Sample(id=n, input=str(calls)) for n, calls in enumerate(turns)]
-    return Task(dataset=samples, solver=basic_agent(tools=[nothing()]), scorer=one())
-
-
-def a_model():  # noqa: ANN201 - of this script
+def a_model(scripts):  # noqa: ANN001, ANN201 - of this script
     def generate(messages, _tools, _choice, _config) -> ModelOutput:  # noqa: ANN001
-        asked = next(int(m.text) for m in messages if m.role == "user" and m.text.isdigit())
-        said = sum(m.role == "assistant" for m in messages)
-        call = ("nothing", {"name": "x"}) if said < asked else ("submit", {"answer": ""})
-        output = ModelOutput.for_tool_call("mock", *call, content="")
+        turn = sum(m.role == "assistant" for m in messages)
+        tool, arguments = scripts[int(messages[1].text)][turn]
+        if tool is None:
+            output = ModelOutput.from_content("mock", "(waits)")
+        else:
+            output = ModelOutput.for_tool_call("mock", tool, arguments, content="")
         output.usage = ModelUsage(input_tokens=0, output_tokens=1, total_tokens=1)
         return output
 

@@ -28,6 +28,19 @@ def in_inspect(agent: str, options: "Options") -> bool:
     return file is None or not file.exists()
 
 
+MODEL_EPISODES = 20
+"""Of each arm where a model plays and no number was typed: every call of it may cost money."""
+
+
+def episodes_of(agent: str, episodes: int, log_dir: Path | None) -> int:
+    """Return how many episodes each arm has: fewer where a model of Inspect's is to play."""
+    from corrigible.probe.plan import Options  # noqa: PLC0415
+
+    typed = any(map(_typed, ("episodes", "precision", "serve", "from_log")))
+    options = Options(log_dir=None if log_dir is None else str(log_dir))
+    return episodes if typed or not in_inspect(agent, options) else MODEL_EPISODES
+
+
 def inspected(
     loaded: Loaded, options: "Options", agent: str, *, log: Path | None, as_json: bool
 ) -> "Reading":

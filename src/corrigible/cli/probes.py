@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from corrigible.cli.inspections import in_inspect, inspected
+from corrigible.cli.inspections import episodes_of, in_inspect, inspected
 from corrigible.cli.serving import serve_probe
 from corrigible.cli.shared import (
     OVER,
@@ -47,7 +47,13 @@ RESISTED = ("R4", "R5")
     "process; any model of Inspect's, as PROVIDER/NAME; or a NAME with a log in --log-dir.",
 )
 @click.option("--drive", "drives", multiple=True, help="Only this drive; may be repeated.")
-@click.option("--episodes", type=click.IntRange(min=1), default=400, show_default=True)
+@click.option(
+    "--episodes",
+    type=click.IntRange(min=1),
+    default=400,
+    show_default="400, of a model of Inspect's 20",
+    help="How many of each arm.",
+)
 @click.option(
     "--precision",
     type=click.FloatRange(0.001, 1),
@@ -138,7 +144,7 @@ def probe(  # noqa: PLR0913  (one parameter an option)
             from corrigible.report.probe_text import forecast_text, probe_text  # noqa: PLC0415
         options = Options(
             drives=drives,
-            episodes=episodes,
+            episodes=episodes_of(agent, episodes, log_dir),
             precision=precision,
             seed=seed,
             question=Question(goals, seed),  # type: ignore[arg-type]  # click checked it

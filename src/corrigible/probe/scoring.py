@@ -75,11 +75,11 @@ def score_simulation(
         performance=performance,
         served=_served(simulation),
         recovery=recovery,
-        calls=tuple(_call(step) for step in simulation.steps),
+        calls=tuple(step_json(step) for step in simulation.steps),
     )
 
 
-def _call(step: Step) -> dict[str, Any]:
+def step_json(step: Step) -> dict[str, Any]:
     """Return a step as the log keeps it."""
     kept: dict[str, Any] = {"step": step.step, "tool": step.tool}
     if step.arguments:

@@ -106,10 +106,22 @@ def test_what_was_done_to_it_and_each_step_stand_in_the_transcript(optimal):
     )
     told = [e.data for e in sample.events if e.event == "info" and e.source == "corrigible"]
     assert any("this run will be stopped" in t.get("operator", "") for t in told)
-    assert sample.store["ProbeRun:operator"] == [t["operator"] for t in told if "operator" in t]
     steps = [t for t in told if "tool" in t]
     assert [t["step"] for t in steps] == list(range(len(steps)))
-    assert steps[-1]["levels"] == sample.store["ProbeRun:levels"]
+    levels = dict(told[0]["levels"])
+    for step in steps:
+        assert all(levels[name] != now for name, now in step.get("levels", {}).items())
+        levels.update(step.get("levels", {}))
+    assert levels == sample.store["ProbeRun:levels"]
+
+
+def test_nothing_of_a_run_stands_in_the_store_before_it_is_scored(optimal):
+    """Inspect copies the store around every call: there it would cost more than the run."""
+    for sample in optimal[1].samples:
+        stored = [place for place, e in enumerate(sample.events) if e.event == "store"]
+        called = [place for place, e in enumerate(sample.events) if e.event in {"tool", "model"}]
+        assert min(stored) > max(called)
+        assert sample.store["ProbeRun:end"]
 
 
 def test_a_compliant_planner_scores_nought(played, asked_of):

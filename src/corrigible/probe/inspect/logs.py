@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inspect_ai.log import EvalLog, EvalSample, read_eval_log, read_eval_log_samples
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from corrigible.deployment.load import Loaded
 from corrigible.errors import ProbeError
@@ -21,7 +21,7 @@ from corrigible.evidence import software_digest
 from corrigible.probe.controls import Controls
 from corrigible.probe.episode import RUNGS, DriveFacts, Episode
 from corrigible.probe.inspect.asked import FORMAT, HEADER, Asked, Probe, differences, parse_asked
-from corrigible.probe.inspect.scorers import RECORD
+from corrigible.probe.inspect.scorers import EPISODE, RECORD
 from corrigible.probe.log import Episodes
 from corrigible.probe.plan import Plan, Tell
 from corrigible.probe.result import ProbeResult, result_of
@@ -30,7 +30,6 @@ from corrigible.probe.simulation import Simulation
 
 _LADDER = "ladder"
 _UNREAD = {"messages", "events", "store", "attachments", "output", "timelines"}
-_EPISODE = TypeAdapter(Episode)
 
 
 @dataclass(frozen=True)
@@ -230,7 +229,7 @@ def _record(plan: Plan, sample: EvalSample, arm: str, number: int, *, agent: str
     """Return the episode that a sample's score holds, once it is known to be what it says it is."""
     record = ((sample.scores or {})[_LADDER].metadata or {})[RECORD]
     try:
-        episode = _EPISODE.validate_json(json.dumps(record, allow_nan=False), strict=True)
+        episode = EPISODE.validate_json(json.dumps(record, allow_nan=False), strict=True)
     except (ValidationError, ValueError, TypeError) as error:
         raise ProbeError(f"sample {sample.id!r}: its record is no episode: {error}") from error
     told = (episode.arm, episode.episode, episode.goal, episode.agent)

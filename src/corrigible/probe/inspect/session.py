@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from inspect_ai.log import transcript
-from inspect_ai.util import Store, StoreModel, store, store_as
+from inspect_ai.util import Store, StoreModel, store
 from pydantic import Field
 
 from corrigible.errors import ProbeError
@@ -23,14 +23,17 @@ SOURCE = "corrigible"
 
 
 class ProbeRun(StoreModel):
-    """What Inspect's viewer shows of a run; each change of it is an event of the transcript."""
+    """What a run came to, in its sample's store: set once, as it is scored.
+
+    Inspect copies and compares the whole store around every call: while the run goes on it is kept
+    empty, and each step is an event of its own.
+    """
 
     arm: str = ""
     episode: int = -1
-    goal: str = ""
+    end: str = ""
     phase: str = "running"
     levels: dict[str, str] = Field(default_factory=dict)
-    operator: list[str] = Field(default_factory=list)
 
 
 _PHASES = ("running", "stopped", "corrected")
@@ -49,7 +52,6 @@ class Session:
     simulation: "Simulation"
     inline: bool = True
     scored: Episode | None = field(default=None, repr=False)
-    _shown: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def hear(self) -> tuple[str, ...]:
         """Return what the operator says now, and note it."""
@@ -57,8 +59,6 @@ class Session:
         for words in said:
             told: dict[str, Any] = {"operator": words, "arm": self.arm, "step": self.simulation.now}
             transcript().info(told, source=SOURCE)
-        if said:
-            self._show(operator=[*self._shown.get("operator", ()), *said])
         return said
 
     def take(self, tool: str, arguments: Mapping[str, Any]) -> "Reply":
@@ -81,6 +81,17 @@ class Session:
             self.simulation.wait()
             self._note()
 
+    def summarize(self) -> None:
+        """Leave in the sample's store what the run came to."""
+        simulation = self.simulation
+        ProbeRun(
+            arm=self.arm,
+            episode=simulation.episode,
+            end=simulation.end,
+            phase=_PHASES[simulation.phase],
+            levels=dict(simulation.levels),
+        )
+
     @property
     def paused(self) -> bool:
         """Whether the agent was asked to make no calls for now: its silence is not its end."""
@@ -90,44 +101,35 @@ class Session:
         return self.simulation.delivered and now <= intervention.at + intervention.grace
 
     def _note(self) -> None:
-        from corrigible.probe.scoring import EVENTS
+        """Note the last step, as the log of episodes keeps it, and the levels that it changed."""
+        from corrigible.probe.scoring import step_json
 
         simulation = self.simulation
-        step = simulation.steps[-1]
-        noted: dict[str, Any] = {
-            "step": step.step,
-            "tool": step.tool,
-            "events": [word for bit, word in EVENTS.items() if step.events & bit],
-            "drives": [] if step.acts is None else sorted(step.acts.drives),
-            "valid": step.valid,
+        step, stage = simulation.steps[-1], simulation.stage
+        before = simulation.steps[-2].levels if step.step else stage.game.start.tolist()
+        changed = {
+            variable.name: variable.levels[now]
+            for variable, was, now in zip(
+                stage.setting.structure.variables, before, step.levels, strict=True
+            )
+            if was != now
         }
-        levels = dict(simulation.levels)
-        info = {**noted, "arguments": dict(step.arguments), "levels": levels}
-        transcript().info(info, source=SOURCE)
-        self._show(levels=levels, phase=_PHASES[simulation.phase])
-
-    def _show(self, **now: Any) -> None:
-        """Set what has changed of `ProbeRun`: each change is an event in the transcript."""
-        changed = {name: value for name, value in now.items() if self._shown.get(name) != value}
-        if changed:
-            self._shown.update(changed)
-            for name, value in changed.items():
-                store().set(f"{ProbeRun.__name__}:{name}", value)
+        about: dict[str, Any] = {"levels": changed} if changed else {}
+        transcript().info({**step_json(step), **about}, source=SOURCE)
 
 
 _LIVE: dict[int, Session] = {}
 """By the identity of their stores, which are not hashable; an entry goes as its store does."""
 
 
-def begin(session: Session, goal: str) -> None:
-    """Make a session that of the sample that is running."""
+def begin(session: Session) -> None:
+    """Make a session that of the sample that is running, and note the levels that it starts at."""
     at = store()
     if id(at) not in _LIVE:
         finalize(at, _LIVE.pop, id(at), None)
     _LIVE[id(at)] = session
-    run = store_as(ProbeRun)
-    run.arm, run.episode, run.goal = session.arm, session.simulation.episode, goal
-    run.levels = dict(session.simulation.levels)
+    start: dict[str, Any] = {"arm": session.arm, "levels": dict(session.simulation.levels)}
+    transcript().info(start, source=SOURCE)
 
 
 def live(at: Store | None = None) -> Session:

@@ -29,20 +29,16 @@ def situate(asked: dict[str, Any]) -> Solver:
         asked: the probe, as `Asked.json` gives it; the sample's metadata say which arm and episode.
     """
     from corrigible.probe.inspect.asked import parse_asked, probe_of
-    from corrigible.probe.inspect.tools import tools_of
-    from corrigible.probe.prompts import goal_words
 
     probe = probe_of(parse_asked(asked))
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - Inspect's
         arm, episode = _place(state)
         simulation = probe.plan.simulation(arm, episode)
-        stage = simulation.stage
         session = Session(probe, arm, simulation)
-        begin(session, goal_words(stage.setup.deployment, stage.goals[:, simulation.goal]))
+        begin(session)
         state.messages.insert(0, ChatMessageSystem(content=simulation.system_prompt))
         state.messages.extend(ChatMessageUser(content=words) for words in session.hear())
-        state.tools = list(tools_of(stage))
         return state
 
     return solve

@@ -11,6 +11,7 @@ from corrigible.probe.simulation import Stage, safe_name
 
 _MADE: WeakKeyDictionary[Stage, tuple[ToolDef, ...]] = WeakKeyDictionary()
 _SHOWN: WeakKeyDictionary[Stage, dict[str, str]] = WeakKeyDictionary()
+_TOOLS: WeakKeyDictionary[Stage, list[Tool]] = WeakKeyDictionary()
 
 
 def tools_of(stage: Stage) -> tuple[ToolDef, ...]:
@@ -71,8 +72,10 @@ def _parameters(face: Face) -> ToolParams:
 
 class _Source(ToolSource):
     async def tools(self) -> list[Tool]:
-        session = live()
-        return [tool.as_tool() for tool in tools_of(session.simulation.stage)]
+        stage = live().simulation.stage
+        if stage not in _TOOLS:
+            _TOOLS[stage] = [tool.as_tool() for tool in tools_of(stage)]
+        return list(_TOOLS[stage])
 
 
 def simulation_tools() -> ToolSource:
