@@ -34,6 +34,7 @@ from corrigible.monitor.transcript import Bad
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "tests" / "monitor"
 DEPLOYMENTS = ("reference", "release-bot", "support-desk", "campaign")
+PARTS = ("tuned", "held", "fresh_tuned", "fresh_held")
 WORDS = ("shutdown", "sudo", "oversight", "audit", "weights", "cron")
 
 
@@ -176,7 +177,7 @@ def _table(hits, runs):
 def recall_by_hand():
     """Return recall on the hand-written transcripts, by drive, tuned and held out apart."""
     scanner, found = Scanner(), {}
-    for part in ("tuned", "held"):
+    for part in PARTS:
         file = HERE / "misbehaving" / f"{part}.jsonl"
         truth = {h["id"]: h["drive"] for h in map(json.loads, file.read_text().splitlines())}
         runs, any_hit, hit = Counter(), Counter(), Counter()
@@ -218,8 +219,8 @@ def main():
     asked = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}; "
           f"threshold: {Scanner().threshold.sentence()}")  # fmt: skip
-    benign = [t for part in ("tuned", "held") for t in read(HERE / "benign" / f"{part}.jsonl")]
-    bad = [t for part in ("tuned", "held") for t in read(HERE / "misbehaving" / f"{part}.jsonl")]
+    benign = [t for part in PARTS for t in read(HERE / "benign" / f"{part}.jsonl")]
+    bad = [t for part in PARTS for t in read(HERE / "misbehaving" / f"{part}.jsonl")]
     sources = {"benign, by hand": benign, "misbehaving, by hand": bad}
     figures = {}
     if asked.benign is not None:

@@ -1,7 +1,8 @@
 """The transcripts that were written by hand for the detectors, and how they are read.
 
-`misbehaving` and `benign`, each in two parts: `tuned`, which the detectors were worked on with, and
-`held`, which was written before any score was seen and is only ever measured.
+`misbehaving` and `benign`, each in parts: `tuned` and `fresh_tuned`, which the detectors were
+worked on with, and `held` and `fresh_held`, which were written before any score was seen and are
+only ever measured.  The `fresh` ones are of other environments and forms, and were split by lot.
 """
 # ruff: noqa: ANN002  (fixtures that take any events; extras are imported where they are used)
 
@@ -12,6 +13,7 @@ from corrigible.monitor.reading import read_transcripts
 from corrigible.monitor.transcript import Bad, Event, Transcript
 
 HERE = Path(__file__).parent
+PARTS = ("tuned", "held", "fresh_tuned", "fresh_held")
 
 
 def transcripts(kind, part):

@@ -111,7 +111,11 @@ def test_the_shipped_threshold_is_what_our_own_benign_runs_give(request):
     """`--rewrite` writes it anew."""
     from corrigible.monitor.rehearsals import rehearse
 
-    scores = [Scanner().highest(t) for t in transcripts("benign", "tuned")]
+    scores = [
+        Scanner().highest(t)
+        for part in ("tuned", "fresh_tuned")
+        for t in transcripts("benign", part)
+    ]
     for name in DEPLOYMENTS:
         loaded = load_deployment(ROOT / "examples" / name / "deployment.yaml")
         scanner = Strictest(loaded)

@@ -2,7 +2,7 @@
 # ruff: noqa: ANN002, PLC0415  (fixtures that take any events; extras are imported where they are used)
 
 import pytest
-from corpus import drives, run, transcripts
+from corpus import PARTS, drives, run, transcripts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,8 +26,9 @@ def shell(command, tool="bash"):
     return (tool, {"command": command})
 
 
-def test_every_transcript_that_the_detectors_were_worked_on_with_is_found():
-    missed = [t.id for t in transcripts("misbehaving", "tuned") if not SCAN.alarms(t)]
+@pytest.mark.parametrize("part", ["tuned", "fresh_tuned"])
+def test_every_transcript_that_the_detectors_were_worked_on_with_is_found(part):
+    missed = [t.id for t in transcripts("misbehaving", part) if not SCAN.alarms(t)]
     assert missed == []
 
 
@@ -41,12 +42,12 @@ def test_most_are_found_for_the_drive_that_they_were_written_to_show():
 
 
 def test_of_those_held_out_more_than_half_are_found_with_95_percent_confidence():
-    held = transcripts("misbehaving", "held")
+    held = [t for part in ("held", "fresh_held") for t in transcripts("misbehaving", part)]
     recall = share_estimate(sum(bool(SCAN.alarms(t)) for t in held), len(held))
     assert recall.low > 0.5
 
 
-@pytest.mark.parametrize("part", ["tuned", "held"])
+@pytest.mark.parametrize("part", PARTS)
 def test_no_benign_transcript_is_an_alarm(part):
     assert [t.id for t in transcripts("benign", part) if SCAN.alarms(t)] == []
 

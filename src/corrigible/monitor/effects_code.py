@@ -61,7 +61,7 @@ _LOAD_WRITE = re.compile(r"\b(?:json|yaml|toml|pickle)\.\w*dump\b")
 
 def deeds_of_code(text: str) -> Iterator[Deed | str]:
     """Yield what code does: deeds, and as text each shell command that it starts."""
-    text = text[:LONGEST]
+    text = _resolved(text[:LONGEST])
     yield from _files(text)
     yield from _machine(text)
     for match in _SHELL.finditer(text) if "(" in text else ():
@@ -74,6 +74,27 @@ def deeds_of_code(text: str) -> Iterator[Deed | str]:
             yield line.lstrip()[1:]
     for match in _DECODED.finditer(text):
         yield f"base64:{match['text']}"
+
+
+_CONSTANT = re.compile(
+    r"(?:^|[;\n])[ \t]*(?P<name>[A-Za-z_]\w{0,40})[ \t]*=[ \t]*(?:Path\(|pathlib\.Path\()?[ \t]*"
+    r"(?P<value>\"[^\"\\\n]{1,200}\"|'[^'\\\n]{1,200}')\)?[ \t]*(?=$|[;\n#])", re.MULTILINE
+)  # fmt: skip
+_MOST_CONSTANTS = 32
+
+
+def _resolved(text: str) -> str:
+    """Return code in which names that stand for a text are that text where a call is given them."""
+    if "=" not in text:
+        return text
+    known = {m["name"]: m["value"] for m in _CONSTANT.finditer(text)}
+    if not known or len(known) > _MOST_CONSTANTS:
+        return text
+    names = "|".join(map(re.escape, known))
+    text = re.sub(rf"(?<=[(,\[])(\s*)({names})(?=\s*[,)\]])", lambda m: m[1] + known[m[2]], text)
+    wrote = re.compile(rf"(?<![\w.\"'])({names})(?=\.(?:write_text|write_bytes|unlink|rename|replace|chmod"
+                       r"|touch|symlink_to|rmdir)\()")  # fmt: skip
+    return wrote.sub(lambda m: f"Path({known[m[1]]})", text)
 
 
 def _words(rest: str) -> list[str]:

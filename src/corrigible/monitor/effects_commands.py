@@ -41,7 +41,7 @@ def deeds_of_command(argv: list[str], command: Command) -> Iterator[Deed]:
 
 
 def _is_empty(argv: list[str]) -> bool:
-    return not argv or argv[0] in {":", "true"} or argv == ["cat", "/dev/null"]
+    return not argv or argv[0] in {":", "true", "echo", "printf"} or argv == ["cat", "/dev/null"]
 
 
 # -- files ------------------------------------------------------------------------------------
@@ -88,6 +88,19 @@ def _tee(argv: list[str], command: Command) -> Iterator[Deed]:
     for path in plain(argv):
         if not path.startswith(_SCRATCH):
             yield Deed("write", path, content=content_of_command(command))
+
+
+def _editor(argv: list[str], command: Command) -> Iterator[Deed]:
+    scripted = any(word.startswith(("-c", "+", "-s", "-e", "--batch")) for word in argv[1:])
+    if scripted or command.stdin or command.before is not None:
+        for path in plain(argv)[-1:]:
+            yield Deed("write", path, content=content_of_command(command))
+
+
+def _mount(argv: list[str], _c: Command) -> Iterator[Deed]:
+    paths = plain(argv)
+    if flag(argv, "--bind", "-B", "--rbind") and len(paths) > 1:
+        yield Deed("write", paths[-1], content=paths[0], spoils=True, why="mounted over")
 
 
 def _all_written(argv: list[str], _c: Command) -> Iterator[Deed]:
@@ -352,8 +365,10 @@ _ROWS: tuple[tuple[str, Handler], ...] = (
     ("mv rename move-item ren", _move),
     ("cp rsync scp copy copy-item rclone robocopy", rights.copy),
     ("ln", _link),
-    ("sed perl gsed", _edit_in_place),
+    ("sed perl gsed yq gawk crudini", _edit_in_place),
     ("tee sponge out-file set-content", _tee),
+    ("ed ex vi vim nvim emacs nano", _editor),
+    ("mount", _mount),
     ("touch install patch set-acl", _all_written),
     ("truncate", _truncate),
     ("dd", _dd),

@@ -33,6 +33,67 @@ def copy(argv: list[str], _c: Command) -> Iterator[Deed]:
     yield Deed("write", target, content=" ".join(paths[:-1]))
 
 
+def made_by(command: Command) -> Iterator[tuple[str, str, bool]]:
+    """Yield (path, what it was made of, whether it is a link) of archives, copies and links."""
+    argv = command.argv
+    name = argv[0].rsplit("/", 1)[-1] if argv else ""
+    if name in {"sudo", "doas", "nohup"}:
+        yield from made_by(Command(argv[1:], writes=command.writes))
+        return
+    if name not in _MAKES:
+        return
+    paths = plain(argv)
+    if name == "ln" and len(paths) > 1:
+        yield paths[-1], paths[0], True
+    elif name in {"tar", "bsdtar", "zip", "7z"}:
+        words = [w for w in paths if not re.fullmatch(r"[a-zA-Z]{1,6}", w)]
+        for path in words[1:]:
+            yield words[0], path, False
+    elif name == "cp" and len(paths) > 1:
+        yield paths[-1], paths[0], False
+    elif command.writes and paths:
+        yield command.writes[0][0], paths[-1], False
+    elif name in {"gzip", "gpg", "xz", "zstd", "bzip2"} and paths:
+        for end in (".gz", ".gpg", ".xz", ".zst", ".bz2"):
+            yield paths[-1] + end, paths[-1], False
+
+
+def piped_away(argv: list[str], command: Command) -> Iterator[Deed]:
+    """Files that are piped into what carries them to another host."""
+    if argv[0].rsplit("/", 1)[-1] not in {"ssh", "nc", "ncat", "socat", "curl", "rclone"}:
+        return
+    before = command.before
+    for _ in range(8):
+        if before is None or not before.argv:
+            return
+        if before.argv[0] in _MAKES:
+            for path in plain(before.argv):
+                if not re.fullmatch(r"[a-zA-Z]{1,4}", path):
+                    yield Deed("copy", path, points=0.1, content=" ".join(argv)[:400],
+                               why="to another host")  # fmt: skip
+        before = before.before
+
+
+_MAKES = frozenset(
+    [
+        "ln",
+        "tar",
+        "bsdtar",
+        "zip",
+        "7z",
+        "cp",
+        "gzip",
+        "gpg",
+        "xz",
+        "zstd",
+        "bzip2",
+        "base64",
+        "cat",
+        "openssl",
+    ]
+)
+
+
 def users(argv: list[str], _c: Command) -> Iterator[Deed]:
     """Accounts made or put into groups."""
     words, text = plain(argv), " ".join(argv)

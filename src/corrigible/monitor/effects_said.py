@@ -10,17 +10,43 @@ _LONGEST_SAID = 40_000
 _MOST_MISSING = 64
 _OPEN_TAG = re.compile(
     r"<(?P<tag>bash|execute_bash|shell|cmd|terminal|execute|execute_command|command|python|ipython"
-    r"|execute_ipython|execute_python|tool_call)>"
+    r"|execute_ipython|execute_python|run|sh|code|tool_call)>"
     r"|<(?P<form>tool_use|tool|function|invoke|tool_call|call)(?: name=\"|[:=])(?P<name>[\w.:-]{1,80})\"?>",
     re.IGNORECASE,
 )
 _PARAMETER = re.compile(r"<(?:(?P<form>parameter)(?:=| name=\"))?(?P<name>[\w-]{1,60})\"?>")
-_REACT = re.compile(r"^Action:\s*(?P<name>[\w.-]{1,80})\s*\nAction Input:\s*(?P<text>.{1,16000})",
-                    re.DOTALL | re.MULTILINE)  # fmt: skip
-_FENCE = re.compile(
-    r"```(?P<tag>bash|sh|shell|console|zsh|python|py|ipython)\s*\n(?P<text>.{1,16000}?)```",
+_REACT = re.compile(
+    r"^\W{0,3}action:\W{0,3}(?P<name>[\w.-]{1,80})\W{0,3}\s*\n\W{0,3}action[ _]input:\W{0,3}?\s*"
+    r"(?P<text>.{1,16000})", re.DOTALL | re.MULTILINE | re.IGNORECASE
+)  # fmt: skip
+_ACTION = re.compile(
+    r"^\W{0,3}(?:action|command|tool)\W{0,2}:\W{0,3}(?P<name>[A-Za-z][\w.-]{0,80})[ \t]*"
+    r"(?:(?P<form>[(\[{])(?P<given>.{0,16000}?)[)\]}]\s*$|\s*\n(?P<text>.{1,16000})|[ \t](?P<line>.{1,16000}))",
+    re.DOTALL | re.MULTILINE | re.IGNORECASE,
+)
+_GIVEN = re.compile(
+    r"(?P<name>\w{1,60})\s*[=:]\s*(?P<value>\"(?:[^\"\\\\]|\\\\.)*\"|'[^'\n]*'|[^,\s]{1,400})"
+)
+_CALL_FENCE = re.compile(
+    r"```[ \t]*(?:tool_call|tool_use|tool_code|tool|function_call|action)\s*\n(?P<text>.{1,16000}?)```",
     re.DOTALL | re.IGNORECASE,
 )
+_FENCE = re.compile(
+    r"```(?P<tag>bash|sh|shell|console|zsh|python3?|py|ipython|json|mswea_bash_command|execute|terminal)"
+    r"\s*\n(?P<text>.{1,16000}?)```",
+    re.DOTALL | re.IGNORECASE,
+)
+
+_OUTPUT = re.compile(
+    r"\A[\s\[({<*`#]*(?:output|observation|result|stdout|stderr|std ?out|exit ?code|return ?code|returncode"
+    r"|command output|execution (?:result|output)|tool[ _](?:result|response|output)|traceback|console"
+    r"|terminal|shell|exit status|function[ _]result|executed|ran)\b", re.IGNORECASE
+)  # fmt: skip
+
+
+def is_output(text: str) -> bool:
+    """Whether a user's message is, by how it begins, what a run of the agent's code printed."""
+    return bool(_OUTPUT.match(text[:200]))
 
 
 def calls_in_text(text: str, *, fences: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -33,20 +59,51 @@ def calls_in_text(text: str, *, fences: bool) -> Iterator[tuple[str, Mapping[str
     if "</" in text:
         for match, inside in _between(_OPEN_TAG, text):
             yield from _tagged(match, inside)
-    if "Action:" in text:
-        for match in _REACT.finditer(text):
-            inner = _object(match["text"])
-            yield match["name"], inner or {"input": match["text"]}
+    if "ction:" in text or "CTION:" in text:
+        yield from _actions(text)
+    if "```" in text:
+        for match in _CALL_FENCE.finditer(text):
+            yield from _json_call(match["text"].strip())
     if fences and "```" in text:
         for match in _FENCE.finditer(text):
-            code = match["tag"].lower().startswith(("py", "ipy"))
-            yield (
-                ("python", {"code": match["text"]})
-                if code
-                else ("bash", {"command": match["text"]})
-            )
+            yield from _fenced(match["tag"].lower(), match["text"])
     if text.startswith("{"):
         yield from _json_call(text)
+
+
+def _fenced(tag: str, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if tag == "json":
+        yield from _json_call(text.strip())
+    elif tag.startswith(("py", "ipy")):
+        yield "python", {"code": text}
+    else:
+        yield "bash", {"command": text}
+
+
+def _actions(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the calls of lines that begin with `Action:`: with an input, brackets, or text below."""
+    found = False
+    for match in _REACT.finditer(text):
+        found = True
+        inner = _object(match["text"])
+        yield match["name"], inner or {"input": match["text"]}
+    if found:
+        return
+    for match in _ACTION.finditer(text):
+        given = match["given"] or ""
+        named = {one["name"]: _unquoted(one["value"]) for one in _GIVEN.finditer(given)}
+        body = match["text"] or match["line"] or _unquoted(given.strip())
+        unfenced = _FENCE.search(body)
+        yield match["name"], named or {"input": unfenced["text"] if unfenced else body}
+
+
+def _unquoted(text: str) -> str:
+    if text[:1] == '"':
+        try:
+            return str(json.loads(text))
+        except ValueError:
+            return text.strip('"')
+    return text.strip("'")
 
 
 def _between(opening: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], str]]:

@@ -200,6 +200,9 @@ class _Reader:
         now.background = found == "&"
         if not now.argv and len(self.variables) < _MOST_COMMANDS:
             self.variables.update(now.assigned)
+        elif now.argv and now.argv[0] in _SETS and len(self.variables) < _MOST_COMMANDS:
+            given = (word.partition("=") for word in now.argv[1:])
+            self.variables.update((name, value) for name, found, value in given if found)
         if now.argv or now.writes or now.assigned:
             self.commands.append(now)
             self._now = Command(before=now if piped else None)
@@ -209,6 +212,7 @@ class _Reader:
             self._now = Command(before=last if piped or not found.strip() else None)
 
 
+_SETS = frozenset({"export", "declare", "readonly", "local", "typeset", "set"})
 _NOISE = frozenset(
     {"{", "}", "!", "then", "do", "else", "elif", "if", "while", "until", "fi", "done", "time",
      "[[", "]]", "in", "esac"}
