@@ -97,10 +97,9 @@ def test_a_stop_in_flight_answers_the_client_and_ends_the_server(ground, era):
     assert "completed" not in outcomes(ground)
 
 
-@pytest.mark.parametrize("era", ERAS)
-def test_a_request_that_nobody_answers_expires_as_a_no(ground, era):
+def test_a_request_that_nobody_answers_expires_as_a_no(ground):
     async def used():
-        async with ground.client(era, "--answer-within", "1") as client:
+        async with ground.client("auto", "--answer-within", "1") as client:
             given = {"a": 1, "b": 2}
             asked = text_of(await client.call_tool("all__get-sum", given))
             id_ = re.search(r"pending, (\S+?):", asked)[1]
@@ -130,8 +129,7 @@ authority: {{allow: ["read notes"]}}
 """
 
 
-@pytest.mark.parametrize("era", ERAS)
-def test_a_server_that_was_updated_is_held_back_until_it_is_reviewed(tmp_path, era):
+def test_a_server_that_was_updated_is_held_back_until_it_is_reviewed(tmp_path):
     """Another version of the package lists its tools otherwise: what was reviewed is no more."""
     programs = npm_install(tmp_path / "npm", OLD_FILES)
     notes = tmp_path / "notes"
@@ -144,7 +142,7 @@ def test_a_server_that_was_updated_is_held_back_until_it_is_reviewed(tmp_path, e
     ground.reviewed()
 
     async def read():
-        async with ground.client(era) as client:
+        async with ground.client("auto") as client:
             path = {"path": str(notes / "a.txt")}
             return text_of(await client.call_tool("files__read_text_file", path))
 
