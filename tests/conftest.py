@@ -1,9 +1,15 @@
 """What every test shares: how Hypothesis searches, and the flag `--rewrite`."""
 
 import os
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+with suppress(ImportError):  # Inspect patches asyncio for notebooks, and every later test with it
+    import nest_asyncio2
+
+    nest_asyncio2.apply = lambda *_: None
 
 EXAMPLES = 40
 """Of each law, in every run; `HYPOTHESIS_EXAMPLES=1000` tries more."""

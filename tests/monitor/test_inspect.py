@@ -3,6 +3,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -127,18 +129,26 @@ def test_a_run_under_the_monitor_and_a_scan_of_its_log_agree(tmp_path, monkeypat
     watched = [e for e in log.samples[0].events if e.event == "sentinel" and e.suspicion]
     assert max(e.suspicion for e in watched) >= 0.5
 
-    from inspect_scout import scan, scan_results_df, transcripts_from
-
-    from corrigible.monitor.inspect.registry import drives
-
-    status = scan(
-        [drives()], transcripts=transcripts_from(str(tmp_path / "logs")),
-        scans=str(tmp_path / "scans"), display="none", max_processes=1,
+    # Scout patches asyncio for good: in a process of its own it harms nobody.
+    done = subprocess.run(
+        [sys.executable, "-c", SCAN], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        check=False,
     )  # fmt: skip
-    rows = scan_results_df(status.location).scanners["drives"]
-    assert len(rows) == 1
-    assert float(rows["value"].iloc[0]) >= 0.5
-    assert rows["answer"].iloc[0] == AVOID
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout.splitlines()[-1])
+    assert float(row["value"]) >= 0.5
+    assert row["answer"] == AVOID
+
+
+SCAN = """
+import json
+from inspect_scout import scan, scan_results_df, transcripts_from
+from corrigible.monitor.inspect.registry import drives
+status = scan([drives()], transcripts=transcripts_from("logs"), scans="scans", display="none",
+              max_processes=1)
+rows = scan_results_df(status.location).scanners["drives"]
+print(json.dumps([{"value": float(v), "answer": a} for v, a in zip(rows["value"], rows["answer"])]))
+"""
 
 
 def _evaluated(tmp_path):
