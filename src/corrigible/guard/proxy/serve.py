@@ -1,20 +1,23 @@
 """Serve clients: over this process's stdio, a port, a unix socket, or several at once."""
 
-import logging
 import os
-import signal
 import socket
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 import anyio.abc
-import uvicorn
 
+from corrigible.deployment.listening import (
+    bound_port,
+    quiet_libraries,
+    serve_app,
+    set_by_signal,
+)
 from corrigible.guard.call import Caller
 from corrigible.guard.proxy.admit import GateLike
 from corrigible.guard.proxy.back import Back
@@ -25,8 +28,6 @@ from corrigible.guard.proxy.wire import own_stdio
 
 _LONGEST = 4_000_000
 _GRACE_S = 2.0
-# These quote what clients and servers send; none of it is to reach a log.
-_TALKATIVE = ("mcp", "client", "httpx2", "httpcore2", "uvicorn", "sse_starlette")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ async def serve(
     hub = Hub(gate, backs, caller=caller)
     front = Front(hub)
     end = until or anyio.Event()
-    with _quiet_libraries():
+    with quiet_libraries():
         async with anyio.create_task_group() as tasks:
             await tasks.start(hub.run)
             for door in doors:
@@ -96,7 +97,7 @@ async def serve(
                 if opened is not None:
                     opened(where)
             if threading.current_thread() is threading.main_thread():
-                tasks.start_soon(_ended_by_signal, end)
+                tasks.start_soon(set_by_signal, end)
             await end.wait()
             front.calls.close()
             with anyio.move_on_after(_GRACE_S):
@@ -140,67 +141,21 @@ async def _open(
         end.set()
         return
     bound, access, where = _unix(door) if isinstance(door, Unix) else _port(door)
-    bound.listen(128)
     app = HttpFront(front, access, longest=_LONGEST)
     with bound:
         try:
-            await _serve_app(app, bound, where, task_status)
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(serve_app, app, bound)
+                task_status.started(where)
         finally:
             if isinstance(door, Unix):
                 with suppress(OSError):
                     door.path.unlink()
 
 
-async def _serve_app(
-    app: HttpFront, bound: socket.socket, where: str, status: anyio.abc.TaskStatus[str]
-) -> None:
-    config = uvicorn.Config(
-        app,
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = _Uvicorn(config)
-    async with app.manager.run(), anyio.create_task_group() as tasks:
-        tasks.start_soon(_run_uvicorn, server, bound)
-        status.started(where)  # it listens: whoever connects now waits in the socket's queue
-        try:
-            await anyio.sleep_forever()
-        finally:
-            server.should_exit = True
-
-
-async def _run_uvicorn(server: "_Uvicorn", bound: socket.socket) -> None:
-    # It ends by `should_exit`: cancelled in the middle it would leave its sockets open.
-    with anyio.CancelScope(shield=True):
-        await server.serve(sockets=[bound])
-
-
-class _Uvicorn(uvicorn.Server):
-    """The server, with signals left to whoever runs it."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def _port(door: Port) -> tuple[socket.socket, Access, str]:
-    family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((door.host, door.port))
-    except OSError:
-        bound.close()
-        raise
-    number = bound.getsockname()[1]
-    shown = f"[{door.host}]" if family == socket.AF_INET6 else door.host
-    names = {shown.lower(), "localhost", "127.0.0.1", "[::1]"}
-    hosts = frozenset(f"{name}:{number}" for name in names)
-    return bound, Access(door.tokens, hosts, door.origins), f"http://{shown}:{number}/mcp"
+    bound, where, hosts = bound_port(door.host, door.port)
+    return bound, Access(door.tokens, hosts, door.origins), f"http://{where}/mcp"
 
 
 def _unix(door: Unix) -> tuple[socket.socket, Access, str]:
@@ -212,28 +167,10 @@ def _unix(door: Unix) -> tuple[socket.socket, Access, str]:
     before = os.umask(0o777 & ~door.mode)  # the socket never exists with wider rights
     try:
         bound.bind(str(door.path))
+        bound.listen(128)
     except OSError:
         bound.close()
         raise
     finally:
         os.umask(before)
     return bound, Access(door.tokens, door.hosts | {"localhost"}), f"unix:{door.path}"
-
-
-async def _ended_by_signal(end: anyio.Event) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            end.set()
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -8,21 +8,18 @@ chooses nothing.
 
 import asyncio
 import hmac
-import logging
 import os
 import re
 import signal
-import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import anyio
 import anyio.abc
 import mcp_types
-import uvicorn
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
@@ -31,6 +28,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from corrigible.deployment.listening import (
+    bound_port,
+    quiet_libraries,
+    serve_app,
+    set_by_signal,
+)
 from corrigible.errors import ProbeError
 from corrigible.probe.serve.runs import MOST_OPEN, Run, Runs
 from corrigible.probe.serve.server import Context, Deployed
@@ -44,8 +47,6 @@ _LARGEST = 1_000_000  # bytes of a message
 _RUN_KEY = "corrigible.run"
 _AT = re.compile(rf"{PATH}(?:/([A-Za-z0-9._-]{{1,64}}))?")
 _LOOK_S = 1.0
-# These quote what clients send.
-_TALKATIVE = ("mcp", "uvicorn", "sse_starlette")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ async def serve_stdio(runs: Runs) -> None:
         return own[0]
 
     server = Deployed(runs.plan.loaded.deployment.name, runs, run_of)
-    with _quiet_libraries():
+    with quiet_libraries():
         async with anyio.create_task_group() as tasks:
             if threading.current_thread() is threading.main_thread():
                 tasks.start_soon(_cancelled_by_signal, tasks.cancel_scope)
@@ -111,17 +112,15 @@ async def serve_http(
         OSError: the port cannot be had.
     """
     end = until or anyio.Event()
-    bound, host = _bound(door)
-    number = bound.getsockname()[1]
-    names = {host, "localhost", "127.0.0.1", "[::1]"}
-    app = HttpFront(runs, door.token, [f"{name}:{number}" for name in names], idle_s)
-    with bound, _quiet_libraries():
+    bound, where, hosts = bound_port(door.host, door.port)
+    app = HttpFront(runs, door.token, sorted(hosts), idle_s)
+    with bound, quiet_libraries():
         async with anyio.create_task_group() as tasks:
-            await tasks.start(_serve_app, app, bound)
+            await tasks.start(serve_app, app, bound)
             if opened is not None:
-                opened(f"http://{host}:{number}{PATH}")
+                opened(f"http://{where}{PATH}")
             if threading.current_thread() is threading.main_thread():
-                tasks.start_soon(_set_by_signal, end)
+                tasks.start_soon(set_by_signal, end)
             tasks.start_soon(_watch, runs, idle_s, end)
             await end.wait()
             tasks.cancel_scope.cancel()
@@ -214,54 +213,6 @@ async def _watch(runs: Runs, idle_s: float, end: anyio.Event) -> None:
             end.set()
 
 
-async def _serve_app(
-    app: HttpFront,
-    bound: socket.socket,
-    *,
-    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    config = uvicorn.Config(
-        app, lifespan="off", access_log=False, log_config=None, server_header=False,
-        proxy_headers=False, timeout_graceful_shutdown=1,
-    )  # fmt: skip
-    server = _Uvicorn(config)
-    async with app.manager.run(), anyio.create_task_group() as tasks:
-        tasks.start_soon(_run_uvicorn, server, bound)
-        task_status.started()  # it listens: whoever connects now waits in the socket's queue
-        try:
-            await anyio.sleep_forever()
-        finally:
-            server.should_exit = True
-
-
-async def _run_uvicorn(server: "_Uvicorn", bound: socket.socket) -> None:
-    # It ends by `should_exit`: cancelled in the middle it would leave its sockets open.
-    with anyio.CancelScope(shield=True):
-        await server.serve(sockets=[bound])
-
-
-class _Uvicorn(uvicorn.Server):
-    """The server, with signals left to whoever runs it."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _bound(door: Port) -> tuple[socket.socket, str]:
-    """Return a listening socket, and the host as an address shows it."""
-    family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((door.host, door.port))
-        bound.listen(128)
-    except OSError:
-        bound.close()
-        raise
-    return bound, f"[{door.host}]" if family == socket.AF_INET6 else door.host.lower()
-
-
 async def _stdin_lines() -> AsyncIterator[str]:
     """Give the lines of stdin, so that a signal need not wait for the next one.
 
@@ -287,22 +238,3 @@ async def _cancelled_by_signal(scope: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             scope.cancel()
-
-
-async def _set_by_signal(end: anyio.Event) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            end.set()
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
