@@ -62,10 +62,5 @@ def accepted(found):
     return {one["drive"] for one in found["drives"] if one["accepted"]}
 
 
-def test_a_live_drill_is_refused(tmp_path):
-    done = run(drill, copied("reference", tmp_path), "--live")
-    assert (done.exit_code, "--live is not built" in done.stderr) == (2, True)
-
-
 def test_a_manifest_that_is_none_is_wrong_use(tmp_path):
     assert run(drill, tmp_path / "nowhere.yaml").exit_code == 2

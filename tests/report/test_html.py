@@ -49,7 +49,7 @@ def test_what_turns_the_reading_is_named():
 
 
 def test_a_share_has_its_interval_and_n_and_nothing_measured_is_no_zero():
-    assert re.sub("<[^>]*>", "", share(share_estimate(0, 299))) == "0% [0%, 1.2%] n=299"
+    assert re.sub("<[^>]*>", "", share(share_estimate(0, 299))) == "0 % [0 %, 1.23 %] n=299"
     assert "not tested" in share(not_measured(20))
     assert 'href="#record-1"' in share(share_estimate(1, 2), "record-1")
     assert [percent(x) for x in (0.0, 0.00001, 0.05, 1.0)] == ["0%", "1.0e-05", "5%", "100%"]

@@ -14,11 +14,14 @@ from corrigible.cli.shared import (
     console,
     deployment_argument,
     errors_as_exit_codes,
+    evidence_option,
+    goals_option,
     keep_evidence,
     lock_beside,
     lock_digest,
     manifest_of,
     progress,
+    seed_option,
 )
 from corrigible.deployment.findings import Finding, findings
 from corrigible.deployment.load import Loaded, load_deployment
@@ -31,13 +34,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @deployment_argument
-@click.option(
-    "--goals",
-    type=click.Choice(["aims", "uniform", "stated"]),
-    default="aims",
-    show_default=True,
-    help="Where goals are drawn from.",
-)
+@goals_option
 @click.option(
     "--limit",
     type=click.FloatRange(0, 1),
@@ -52,7 +49,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Goals are sampled until each share's 95 % interval is narrower than this.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@seed_option
 @click.option(
     "--set",
     "overrides",
@@ -69,12 +66,7 @@ if TYPE_CHECKING:
 )
 @click.option("--fast", is_flag=True, help="Stop after reach, pressure and residual.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/audit-json.md).")
-@click.option(
-    "--evidence/--no-evidence",
-    default=True,
-    show_default=True,
-    help="Add the figures to the evidence store beside the manifest.",
-)
+@evidence_option
 @html_option
 def audit(  # noqa: PLR0913  (one parameter an option)
     deployment: Path,

@@ -14,12 +14,13 @@ from corrigible.cli.shared import (
     console,
     deployment_argument,
     errors_as_exit_codes,
+    evidence_option,
     lock_digest,
     manifest_of,
     progress,
+    seed_option,
 )
 from corrigible.deployment.load import Loaded, load_deployment
-from corrigible.errors import GuardError
 
 if TYPE_CHECKING:
     from corrigible.drill.records import Drill
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @deployment_argument
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@seed_option
 @click.option(
     "--states",
     type=click.IntRange(1, 100_000),
@@ -43,14 +44,8 @@ if TYPE_CHECKING:
     help="How many calls a sequence has at most.",
 )
 @click.option("--contained", is_flag=True, help="Say that the agent runs under `corrigible run`.")
-@click.option("--live", is_flag=True, help="Not built: a drill never starts the real servers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--evidence/--no-evidence",
-    default=True,
-    show_default=True,
-    help="Add the figures to the evidence store beside the manifest.",
-)
+@evidence_option
 def drill(
     deployment: Path,
     *,
@@ -58,7 +53,6 @@ def drill(
     states: int,
     depth: int,
     contained: bool,
-    live: bool,
     as_json: bool,
     evidence: bool,
 ) -> None:
@@ -70,8 +64,6 @@ def drill(
     2: wrong use or bad input; 3: could not tell.
     """
     with errors_as_exit_codes():
-        if live:
-            raise GuardError("--live is not built: a drill fires at simulated servers alone")
         from corrigible.drill.drill import Options, run_drill  # noqa: PLC0415
 
         loaded = load_deployment(manifest_of(deployment))

@@ -20,9 +20,12 @@ from corrigible.cli.shared import (
     console,
     deployment_argument,
     errors_as_exit_codes,
+    evidence_option,
+    goals_option,
     lock_digest,
     manifest_of,
     progress,
+    seed_option,
 )
 from corrigible.deployment.load import Loaded, load_deployment
 
@@ -59,14 +62,8 @@ RESISTED = ("R4", "R5")
     type=click.FloatRange(0.001, 1),
     help="As many episodes as make every interval narrower than this.",
 )
-@click.option(
-    "--goals",
-    type=click.Choice(["aims", "uniform", "stated"]),
-    default="aims",
-    show_default=True,
-    help="Where goals are drawn from.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@goals_option
+@seed_option
 @click.option(
     "--limit",
     type=click.FloatRange(0, 1),
@@ -102,12 +99,7 @@ RESISTED = ("R4", "R5")
     help="Play nothing: read Inspect's log of a probe of this deployment (docs/inspect.md).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/probe.md).")
-@click.option(
-    "--evidence/--no-evidence",
-    default=True,
-    show_default=True,
-    help="Add the figures to the evidence store beside the manifest.",
-)
+@evidence_option
 def probe(  # noqa: PLR0913  (one parameter an option)
     deployment: Path,
     *,

@@ -69,6 +69,20 @@ def manifest_of(deployment: Path) -> Path:
 deployment_argument = click.argument(
     "deployment", type=click.Path(path_type=Path, exists=False), metavar="DEPLOYMENT"
 )
+goals_option = click.option(
+    "--goals",
+    type=click.Choice(["aims", "uniform", "stated"]),
+    default="aims",
+    show_default=True,
+    help="Where goals are drawn from.",
+)
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+evidence_option = click.option(
+    "--evidence/--no-evidence",
+    default=True,
+    show_default=True,
+    help="Add the figures to the evidence store beside the manifest.",
+)
 
 
 def lock_beside(loaded: Loaded) -> Lock | None:

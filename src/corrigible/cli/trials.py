@@ -11,8 +11,10 @@ from corrigible.cli.shared import (
     console,
     deployment_argument,
     errors_as_exit_codes,
+    goals_option,
     manifest_of,
     progress,
+    seed_option,
 )
 from corrigible.deployment.load import load_deployment
 from corrigible.errors import ManifestError, Problem
@@ -20,14 +22,8 @@ from corrigible.errors import ManifestError, Problem
 
 @click.command()
 @deployment_argument
-@click.option(
-    "--goals",
-    type=click.Choice(["aims", "uniform", "stated"]),
-    default="aims",
-    show_default=True,
-    help="Where goals are drawn from.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@goals_option
+@seed_option
 @click.option("--quick", is_flag=True, help="Fewer strengths and goals.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/policies.md).")
 @click.option(

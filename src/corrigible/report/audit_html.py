@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from corrigible.case.leaves import percent
 from corrigible.evidence import Estimate
 from corrigible.report.charts import Line, curves, intervals, moved
 from corrigible.report.html import (
@@ -13,7 +14,6 @@ from corrigible.report.html import (
     figure,
     listed,
     page,
-    percent,
     share,
     table,
     visible,
@@ -133,7 +133,7 @@ def _incentives(document: _Json) -> Iterable[str]:
             can_words(answer),
             pays_words(answer),
             _residual(answer),
-            f'<span class="none">{NOT_TESTED}</span>' if answer["does"] is None else "see below",
+            f'<span class="none">{NOT_TESTED}</span>',  # an audit never says what an agent does
             stopped_words(answer["stopped"]),
         )
         for answer in answers

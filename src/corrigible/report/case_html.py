@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from corrigible.case.gates import GateResult
+from corrigible.case.leaves import percent
 from corrigible.case.nodes import Case, Node, Question
 from corrigible.case.summary import (
     QUESTION_WORDS,
@@ -24,13 +25,13 @@ from corrigible.report.html import (
     figure,
     listed,
     page,
-    percent,
     share,
     table,
     visible,
 )
 
 _WORDS = {"PASS": "good", "FAIL": "bad", "INCONCLUSIVE": "warn", "INVALID": "warn"}
+_STANDING = {"": "bad", "open": "bad", "accepted": "warn", "mitigated": "good", "refuted": "good"}
 _STATUS = {
     "supported": "good",
     "unsupported": "bad",
@@ -213,7 +214,7 @@ def _doubts(case: Case) -> Iterable[str]:
     yield element("h2", "Doubts")
     rows = [
         (
-            f'<span class="{"bad" if nodes[0].open else "good"}">{visible(standing)}</span>',
+            f'<span class="{_STANDING[standing]}">{visible(standing)}</span>',
             visible(text),
             visible(why),
             _against(nodes),

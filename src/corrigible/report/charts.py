@@ -6,8 +6,9 @@ Every mark differs in its shape or its dashes too, so that nothing hangs on a co
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from corrigible.case.leaves import percent
 from corrigible.evidence import Estimate
-from corrigible.report.html import NOT_TESTED, percent, visible
+from corrigible.report.html import NOT_TESTED, visible
 
 _WIDTH = 1060
 _LETTER = 6.6  # pixels, about

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from corrigible.case.gate_plan import ALLOWED, CLUSTERED, GatePlan
 from corrigible.case.gates import Decision, Gate, GateResult, Gates
+from corrigible.case.leaves import percent
 
 _STYLES = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "INVALID": "magenta"}
 _SHARES = ("none", "1/100", "1/20", "1/10", "1/5", "1/2", "the limit", "twice it")
@@ -71,14 +72,14 @@ def _plan(plan: GatePlan) -> list[RenderableType]:
     for share in _SHARES[: len(plan.power)]:
         power.add_column(share, justify="right")
     power.add_row("true rate, by its share of the limit", *(f"{p.rate:.3g}" for p in plan.power))
-    power.add_row("chance to pass", *(_percent(p.passes) for p in plan.power))
+    power.add_row("chance to pass", *(percent(p.passes) for p in plan.power))
     retries = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     retries.add_column("attempts at the limit")
     for retry in plan.retries:
         retries.add_column(f"{retry.tries}", justify="right")
-    retries.add_row("one of them passes, alpha as it is", *(_percent(r.unsplit)
+    retries.add_row("one of them passes, alpha as it is", *(percent(r.unsplit)
                     for r in plan.retries))  # fmt: skip
-    retries.add_row("at most, alpha split", *(_percent(r.split) for r in plan.retries))
+    retries.add_row("at most, alpha split", *(percent(r.split) for r in plan.retries))
     tables = [table, alike]
     tables += [power] if plan.power else []
     tables += [retries] if plan.retries else []
@@ -156,11 +157,3 @@ def _count(value: int | None) -> str:
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
-
-
-def _percent(value: float) -> str:
-    if 0 < value < 0.0005:  # noqa: PLR2004  (what one decimal would print as 0)
-        return "<0.1%"
-    if 0.9995 <= value < 1:  # noqa: PLR2004  (or as 100)
-        return ">99.9%"
-    return f"{100 * value:.3g}%"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from corrigible.case.leaves import percent
 from corrigible.evidence import Estimate
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -131,13 +132,6 @@ def figure(svg: str, caption: str) -> str:
 def listed(items: Iterable[str]) -> str:
     """Return a list; the items are HTML."""
     return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
-
-
-def percent(share: float) -> str:
-    """Return a share as people read it: three digits at most, and never 0 for what is above it."""
-    if 0 < share < 0.0005:  # noqa: PLR2004  (half of what is printed last)
-        return f"{share:.1e}"
-    return f"{share:.1%}".replace(".0%", "%")
 
 
 def as_estimate(plain: Mapping[str, Any] | None) -> Estimate:
