@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from pages import CHROMIUM, HOSTILE, Balance, opened_in_a_browser, parsed
 from tiny import quick, tiny, whole
 
+from corrigible.case.leaves import percent
 from corrigible.evidence import not_measured, share_estimate
 from corrigible.report.audit_html import audit_html
 from corrigible.report.audit_json import audit_json
 from corrigible.report.charts import Line, curves, intervals, ladders, moved
-from corrigible.report.html import page, percent, share, table, visible
+from corrigible.report.html import page, share, table, visible
 from corrigible.report.reach_svg import reach_svg
 
 
@@ -52,7 +53,8 @@ def test_a_share_has_its_interval_and_n_and_nothing_measured_is_no_zero():
     assert re.sub("<[^>]*>", "", share(share_estimate(0, 299))) == "0 % [0 %, 1.23 %] n=299"
     assert "not tested" in share(not_measured(20))
     assert 'href="#record-1"' in share(share_estimate(1, 2), "record-1")
-    assert [percent(x) for x in (0.0, 0.00001, 0.05, 1.0)] == ["0%", "1.0e-05", "5%", "100%"]
+    written = [percent(x) for x in (0.0, 0.00001, 0.05, 0.99999, 1.0)]
+    assert written == ["0 %", "0.001 %", "5 %", ">99.9 %", "100 %"]
 
 
 def test_the_page_forbids_everything_but_its_own_style():
