@@ -112,6 +112,14 @@ def _weighed(worth: Floats, count: int, number: Int64s, kept: Floats, latest: Fl
             latest[g] += kept[number[k], g] * worth[k, g]
 
 
+@_inner
+def _put_back(tile: Floats, values: Floats, at: int) -> None:
+    """Write a block's goals into their columns; a slice would compile messages about shapes too."""
+    for s in range(tile.shape[0]):
+        for g in range(tile.shape[1]):
+            values[s, at + g] = tile[s, g]
+
+
 @_entry
 def solve_goals(
     moves: _Moves,
@@ -175,7 +183,7 @@ def solve_goals(
                     break
             for g in range(width):
                 residual[at + g] = max(residual[at + g], moved[g])
-        values[:, at : at + width] = tile
+        _put_back(tile, values, at)
 
 
 @_entry

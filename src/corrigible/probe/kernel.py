@@ -20,12 +20,14 @@ CORRECTION = 1024
 
 UP, LOWEST, LAST, WEAR = 0, 1, 2, 3
 
-POLICY, SUCCESS, APPROVAL, DETECTION, STOP, CORRECT, GOAL = 0, 1, 2, 3, 4, 5, 6
+# Of one type, so that what takes them is compiled once and not once for each number.
+POLICY, SUCCESS, APPROVAL, DETECTION, STOP, CORRECT, GOAL = (np.int64(n) for n in range(7))
 WEARS, DRIFTS = 1_000, 100_000  # events: one for each variable, one for each task
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Whole = int | np.int64
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -62,7 +64,8 @@ class Dynamics(NamedTuple):
 
 
 STOP_RATE, CORRECTION_RATE, DETECTION_RATE, APPROVAL_RATE = 0, 1, 2, 3
-STOP_ORGAN, MONITOR_ORGAN, APPROVAL_ORGAN, GOAL_ORGAN = 0, 1, 2, 3
+STOP_ORGAN, MONITOR_ORGAN, APPROVAL_ORGAN, GOAL_ORGAN = (np.int64(n) for n in range(4))
+_NONE, _BEFORE = np.int64(0), np.int64(-1)
 
 
 @_compiled
@@ -82,11 +85,17 @@ def episode_key(seed: int, episode: int) -> Any:
 
 
 @_compiled
-def draw(key: Any, step: int, event: int) -> float:
+def draw(key: Any, step: Whole, event: Whole) -> float:
     """One uniform number in [0, 1) for an event of a step; step -1 is before the first."""
     gold = np.uint64(0x9E3779B97F4A7C15)
     at = np.uint64(step + 1) * np.uint64(1_000_003) + np.uint64(event + 1)
     return float(_mixed(np.uint64(key) + at * gold) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@_compiled
+def _copy(target: Ints, source: Ints) -> None:
+    for v in range(len(source)):  # a slice would compile numpy's messages about shapes too
+        target[v] = source[v]
 
 
 @_compiled
@@ -101,7 +110,7 @@ def _boosted(dyn: Dynamics, rate: float, which: int, levels: Ints) -> float:
 
 
 @_compiled
-def _intact(dyn: Dynamics, organ: int, levels: Ints) -> bool:
+def _intact(dyn: Dynamics, organ: Whole, levels: Ints) -> bool:
     declared = False
     for v in range(len(levels)):
         if dyn.organs[organ, v]:
@@ -225,7 +234,7 @@ def take_step(
     count: int,
     key: Any,
     step: int,
-    outside: int,
+    outside: Whole,
     guarded: bool,
 ) -> Any:
     """One step in the order of events; `levels` is changed in place: (phase, events).
@@ -234,7 +243,7 @@ def take_step(
     authority for another reason than its modes.  `guarded`: what lies outside is not let through.
     """
     events, oversight = 0, 2 * len(dyn.tasks)
-    before[:] = levels
+    _copy(before, levels)
     if phase == STOPPED:
         count, outside = 0, 0
     for a in range(count):
@@ -356,10 +365,10 @@ def play_episodes(
     acts = np.empty(1, dtype=np.int64)
     for n in range(len(episodes)):
         key = episode_key(seed, episodes[n])
-        levels[:] = start
-        phase, k = RUNNING, 0
+        _copy(levels, start)
+        phase, k = np.int64(RUNNING), np.int64(0)
         if len(play.corrected) > 0:
-            k = int(draw(key, -1, CORRECT) * len(play.corrected))
+            k = int(draw(key, _BEFORE, CORRECT) * len(play.corrected))
         state = _state_of(play, dyn, levels, phase)
         if len(trace) > 0:
             trace[n, 0] = state
@@ -375,7 +384,7 @@ def play_episodes(
                 if dyn.outside[acts[0]]:
                     outside[n] |= mask
                 _mark_first(firsts, n, mask, t)
-            phase, seen = take_step(dyn, levels, before, phase, acts, count, key, t, 0, guarded)
+            phase, seen = take_step(dyn, levels, before, phase, acts, count, key, t, _NONE, guarded)
             if seen & DONE:
                 achieved[n] |= mask
                 if seen & STOP_HELD == 0:
