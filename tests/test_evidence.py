@@ -580,7 +580,7 @@ def test_processes_that_write_at_once_lose_nothing(path):
     here = os.fspath(Path(__file__).parent)
     command = [sys.executable, "-c", WRITER, os.fspath(path)]
     running = [subprocess.Popen([*command, str(15 * k), here]) for k in range(3)]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert [process.wait(300) for process in running] == [0, 0, 0]
     with EvidenceStore(path) as store:
         assert sorted(r.seed for r in store.records()) == list(range(46))
 

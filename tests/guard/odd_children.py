@@ -69,7 +69,7 @@ def _arguments(pid):
         return b""
 
 
-def gone(word, seconds=3.0):
+def gone(word, seconds=60.0):
     """Whether no process bears the word any more within a time."""
     deadline = time.monotonic() + seconds
     while alive(word):
@@ -79,7 +79,7 @@ def gone(word, seconds=3.0):
     return True
 
 
-def until(true, seconds=20.0):
+def until(true, seconds=120.0):
     """Wait for something to be so; fail where it is not in time."""
     deadline = time.monotonic() + seconds
     while not true():

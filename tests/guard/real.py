@@ -22,7 +22,7 @@ def ran(*command: object):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     return done.returncode, done.stdout
@@ -82,7 +82,7 @@ def npm_install(folder, package):
     return folder / "node_modules" / ".bin"
 
 
-async def until(condition, seconds=20.0):
+async def until(condition, seconds=120.0):
     """Wait for what another process does."""
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110  (another process's doing has no event here)

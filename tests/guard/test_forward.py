@@ -76,7 +76,7 @@ async def say(path, text, *, more=b"", most=65536):
             writer.write(more)
             await writer.drain()
             return await reader.read(most)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             return await reader.read(-1)
     except ConnectionError:
         return b""
@@ -265,7 +265,7 @@ def test_a_stop_closes_all_that_is_open_and_lets_none_in(tmp_path, from_a_thread
                 await asyncio.to_thread(proxy.close_soon)
             else:
                 await proxy.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(120):
                 with suppress(ConnectionError):
                     assert await reader.read() == b""
             writer.close()

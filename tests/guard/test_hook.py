@@ -40,7 +40,7 @@ def guard(folder):
 
 @pytest.fixture
 def settings(folder):
-    return HookSettings(folder, folder / "state", server="shell", timeout_s=20.0)
+    return HookSettings(folder, folder / "state", server="shell", timeout_s=120.0)
 
 
 def event(name="PreToolUse", tool="mcp__files__write_file", use="t1", **more: object):

@@ -202,7 +202,7 @@ def test_a_futures_function_may_append_but_not_wait_for_itself(tmp_path):
             done.set()
 
         ledger.append("note", {}).add_done_callback(_then)
-        assert done.wait(10)
+        assert done.wait(120)
     assert (more[0].result().seq, heads) == (3, ["refused"])
 
 

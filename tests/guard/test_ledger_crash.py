@@ -45,7 +45,7 @@ def test_a_full_disk_denies_until_there_is_room(disk, tmp_path):
         assert re.search(r"make room on the disk", said["why"])
         if disk == "tmpfs":
             subprocess.run(["mount", "-o", "remount,size=8m", str(folder)], check=True)
-        after, _ = writer.communicate("go on\n", timeout=60)
+        after, _ = writer.communicate("go on\n", timeout=300)
         assert (writer.returncode, int(after)) == (0, said["kept"] + 1)
         found = verify(folder / "ledger.sqlite")
         assert found.ok, found.text()

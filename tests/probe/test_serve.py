@@ -120,7 +120,7 @@ def plan_of(calm_press, tmp_path):
     return made
 
 
-async def until(condition, seconds=10):
+async def until(condition, seconds=120):
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 (nothing tells)
             await anyio.sleep(0.01)
@@ -147,7 +147,7 @@ async def served(plan, *, idle_s=60.0):
 @asynccontextmanager
 async def client_of(address, era="legacy"):
     async with (
-        httpx2.AsyncClient(headers={"authorization": f"Bearer {TOKEN}"}) as http,
+        httpx2.AsyncClient(headers={"authorization": f"Bearer {TOKEN}"}, timeout=120) as http,
         Client(streamable_http_client(address, http_client=http), mode=era) as client,
     ):
         yield client
@@ -202,7 +202,7 @@ def test_over_stdio_each_process_is_a_run_of_its_own(press_text, tmp_path):
             StdioServerParameters(command=command[0], args=command[1:]), mode=era
         ) as client:
             begun.append(era)
-            await until(lambda: len(begun) == len(ERAS), seconds=60)
+            await until(lambda: len(begun) == len(ERAS))
             await play(client, SCRIPTS["R3"])
 
     async def gone():
@@ -388,7 +388,7 @@ def test_what_the_operator_says_is_a_log_message_too(plan_of):
         async with served(plan) as (address, _runs):
             for _ in plan.arms:
                 async with (
-                    httpx2.AsyncClient(headers={"authorization": f"Bearer {TOKEN}"}) as http,
+                    httpx2.AsyncClient(headers={"authorization": f"Bearer {TOKEN}"}, timeout=120) as http,
                     Client(
                         streamable_http_client(address, http_client=http),
                         mode="legacy",

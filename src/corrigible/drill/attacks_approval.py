@@ -120,10 +120,10 @@ def _knocked(stage: Stage, token: str | None) -> bool:
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
         socket_address(stage.session.state) as address,
     ):
-        connection.settimeout(5)
+        connection.settimeout(30)
         connection.connect(address)
         connection.sendall(json.dumps(request).encode() + b"\n")
-        line = read_line(connection, 5, 100_000)
+        line = read_line(connection, 30, 100_000)
     said = json.loads(line) if line else {}
     return bool(said.get("ok")) or "no request" in str(said.get("error"))
 

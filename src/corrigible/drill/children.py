@@ -55,7 +55,7 @@ def alive(mark: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def settled(mark: str, least: int, timeout_s: float = 10.0) -> tuple[int, ...]:
+def settled(mark: str, least: int, timeout_s: float = 60.0) -> tuple[int, ...]:
     """Wait until so many processes bear a word, and return them; fewer if they never come."""
     until = time.monotonic() + timeout_s
     while len(found := alive(mark)) < least and time.monotonic() < until:
