@@ -25,6 +25,7 @@ from small_worlds import (
 from corrigible.errors import NotSolvedError, WorldError
 from corrigible.solve import factors, threads
 from corrigible.solve.batch import Method
+from corrigible.solve.compiled import kernels, lifting
 from corrigible.solve.layout import world_layout
 from corrigible.solve.optimal import Solution, Status, optimal_values
 from corrigible.solve.oracle import exact_values
@@ -224,6 +225,35 @@ def test_a_batch_of_goals_equals_its_members(form, method):
         alone = optimal_values(world, goals[:, goal : goal + 1], discount=0.9, method=method)
         off = abs(together.values[:, goal] - alone.values[:, 0]).max()
         assert off <= together.bound[goal] + alone.bound[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_goals_may_lie_in_memory_as_they_like(method):
+    """Nor does a kernel compile again for it, which takes seconds."""
+    world = garnet(9)
+    goals = drawn_goals(world, 4, 33)
+    first = optimal_values(world, goals, discount=0.9, method=method)
+    modules = kernels(), lifting()
+    before = [len(module.solve_goals.signatures) for module in modules]
+    fixed = goals.copy()
+    fixed.flags.writeable = False
+    wide = np.repeat(goals, 2, axis=1)
+    for same in (np.asfortranarray(goals), fixed, wide[:, ::2], goals.tolist()):
+        found = optimal_values(world, same, discount=0.9, method=method)
+        assert (found.values == first.values).all()
+        assert (found.bound == first.bound).all()
+    assert [len(module.solve_goals.signatures) for module in modules] == before
+
+
+def test_a_block_that_gets_help_at_once_is_solved_as_one_that_asks_for_it():
+    world = sure_moves([[(state + 1) % 40, (state + 3) % 40] for state in range(40)])
+    goals = drawn_goals(world, 4, 70)
+    asked = optimal_values(world, goals, discount=0.9999).check()
+    assert "evaluations of the policy" in asked.method
+    again = optimal_values(world, goals, discount=0.9999).check()
+    assert again.method == asked.method
+    assert (again.values == asked.values).all()
+    assert (again.bound == asked.bound).all()
 
 
 @pytest.mark.parametrize("method", METHODS)

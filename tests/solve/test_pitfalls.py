@@ -8,7 +8,9 @@ from small_worlds import downhill, dyadic_world, figure_one, garnet, grid, sure_
 
 from corrigible.errors import NotSolvedError, WorldError
 from corrigible.solve import batch
-from corrigible.solve.optimal import Status, optimal_values
+from corrigible.solve.batch import Task, sweep_goals
+from corrigible.solve.layout import world_layout
+from corrigible.solve.optimal import Solution, Status, optimal_values
 from corrigible.solve.oracle import exact_values
 from corrigible.solve.power import power, power_sweep
 from corrigible.solve.rational import rational_values
@@ -216,3 +218,23 @@ def test_utilities_far_from_zero_spread_no_less(shift):
     found = power(figure_one(), far, discount=0.5)
     width = found.high - found.low
     assert width == pytest.approx(near.high - near.low, rel=1e-2, abs=1e-12 * abs(shift))
+
+
+def test_a_start_too_large_for_the_goals_does_not_certify_infinity():
+    """Scaled up with the goals it overflows; what is then no number moved by nothing."""
+    world = grid(3, 3)
+    goals = drawn_goals(world) * 1e-300
+    cold = optimal_values(world, goals, discount=0.9).check()
+    start = Solution(np.full((9, 5), 1e300), cold.bound, cold.status, "")
+    warm = optimal_values(world, goals, discount=0.9, start=start).check()
+    assert (abs(warm.values - cold.values) <= warm.bound + cold.bound).all()
+
+
+@pytest.mark.parametrize("start", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_has_no_small_residual(start):
+    world = grid(3, 3)
+    layout = world_layout(world, discount=0.9, available=None, boundary=None)
+    goals = drawn_goals(world)
+    swept = sweep_goals(layout, goals, Task(1e-9), warm=np.full((9, 5), start))
+    off = abs(swept.values - exact_values(world, goals, discount=0.9)[layout.order]).max(axis=0)
+    assert (~(swept.residual <= 1e-9) | (off <= 1e-7)).all()

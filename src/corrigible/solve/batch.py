@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
 from corrigible.errors import DiscountError, NotSolvedError, WorldError
-from corrigible.solve.compiled import elimination, kernels
+from corrigible.solve.compiled import elimination, kernels, lifting
 from corrigible.solve.factors import Plan, elimination_plan
 from corrigible.solve.layout import Layout
 from corrigible.solve.lists import Lists
@@ -31,6 +31,8 @@ UPDATE_COST, PIVOT_COST = 4.0, 250.0  # in units of what one term of a sweep cos
 
 _plans: WeakKeyDictionary[Layout, Plan] = WeakKeyDictionary()
 _choices: WeakKeyDictionary[Layout, Plan | None] = WeakKeyDictionary()
+_slow: WeakSet[Layout] = WeakSet()
+"""Layouts of which some block wanted help: the others get it at once, to the same result."""
 
 
 class Method(Enum):
@@ -52,7 +54,7 @@ class Method(Enum):
 class Swept:
     """What the kernel found, on the layout's lines."""
 
-    values: Floats  # [L, G], or [L, 0] where only moments were wanted
+    values: Floats  # [L, G], or as the task's `into` says; [L, 0] where only moments were wanted
     residual: Floats  # [G], the largest |TV - V|
     sums: Floats  # [L, 2], of what was scaled and of its squares; zeros where values are kept
     sweeps: int  # the most that any component took
@@ -71,6 +73,15 @@ class Swept:
         return ", ".join(parts)
 
 
+@dataclass(frozen=True, eq=False)
+class Into:
+    """Where values are written, where that is not an array on the layout's lines."""
+
+    values: Floats  # [*, columns], C-ordered
+    order: Int64s  # [L], the row of each line
+    column: int  # of the first goal
+
+
 @dataclass(frozen=True)
 class Task:
     """What a batch is solved for."""
@@ -81,6 +92,7 @@ class Task:
     first: int = 0  # the number of the first goal of a sample
     scaling: tuple[float, float] | None = None
     """(a, b): keep no values, but the moments of a * (V - b * u(own outcome))."""
+    into: Into | None = None
 
 
 def sweep_goals(
@@ -123,19 +135,21 @@ def sweep_goals(
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """The arrays that the kernels read and write for one batch, padded to whole blocks."""
+    """The arrays that the kernels read and write for one batch."""
 
     layout: Layout
     task: Task
-    count: int  # goals, without the padding
+    count: int  # goals
     seed: int
-    goals: Floats  # [O, padded], or no columns where they are drawn
-    pins: Int64s  # [padded]
+    goals: Floats  # in one line, or none where they are drawn
+    steps: tuple[int, int]  # how far apart outcomes are there, and goals
+    pins: Int64s  # [G]
     pinned: bool
     warm: bool
-    values: Floats  # [L, padded], or no columns
-    residual: Floats  # [padded]
-    report: Int64s  # [blocks, 3]
+    into: Into  # no columns where values are not kept
+    kinds: UInt8s  # [C]
+    residual: Floats  # [G]
+    report: Int64s  # [blocks, 4]
     cancel: UInt8s  # [1]
     sums: dict[int, Floats]  # by the first block of a piece, until they are added to `total`
     total: Floats  # [L, 2]; rounding must not depend on which thread was done first
@@ -152,39 +166,55 @@ class _Batch:
     ) -> "_Batch":
         sampled = goals if isinstance(goals, GoalSample) else None
         count = goals.count if isinstance(goals, GoalSample) else goals.shape[1]
-        padded = padded_count(count)
-        targets = np.full(padded, -1, dtype=np.int64)
+        flat, steps = np.empty(0), (0, 0)
+        if not isinstance(goals, GoalSample):
+            flat, steps = in_one_line(goals)
+        targets = np.full(count, -1, dtype=np.int64)
         if pins is not None:
-            targets[:count] = pins
-        kept = padded if task.scaling is None else 0
+            targets[:] = pins
+        lines, kernel = len(layout.order), kernels()
+        into = task.into
+        if into is None:
+            kept = np.empty((lines, count if task.scaling is None else 0))
+            into = Into(kept, np.arange(lines), 0)
+        if warm is not None:
+            into.values[into.order, into.column : into.column + count] = warm
+        kinds = layout.closed * kernel.CLOSED + layout.functional * kernel.FUNCTIONAL
         return cls(
             layout=layout,
             task=task,
             count=count,
             seed=0 if sampled is None else sampled.seed,
-            goals=np.zeros((0, 0)) if isinstance(goals, GoalSample) else blocks_of(goals),
+            goals=flat,
+            steps=steps,
             pins=targets,
             pinned=pins is not None,
             warm=warm is not None,
-            values=np.empty((len(layout.order), kept)) if warm is None else blocks_of(warm),
-            residual=np.zeros(padded),
-            report=np.zeros((padded // int(kernels().BLOCK), 3), dtype=np.int64),
+            into=into,
+            kinds=(kinds + layout.summed * kernel.SUMMED).astype(np.uint8),
+            residual=np.zeros(count),
+            report=np.zeros((padded_count(count) // int(kernel.BLOCK), 4), dtype=np.int64),
             cancel=np.zeros(1, dtype=np.uint8),
             sums={},
-            total=np.zeros((len(layout.order), 2)),
+            total=np.zeros((lines, 2)),
         )
 
     def solve(self, blocks: tuple[int, int], method: int, limits: tuple[int, int]) -> None:
         """Sweep a range of blocks; `limits` are the most sweeps and rounds."""
-        layout = self.layout
-        kernels().solve_goals(
-            self.goals, (np.uint64(self.seed), self.task.first, layout.outcomes), layout.component,
-            layout.closed, layout.functional, layout.summed, layout.first_row, layout.inside,
-            *self._lists(), self.pins,
-            (layout.discount, float(self.task.wanted), self._horizon(), *limits, method),
-            self.values, self.warm, self.residual, self.report, layout.outcome, self._scaling(),
-            self._sums(blocks), self.cancel, *self._workspace(), blocks,
+        kernel = kernels()
+        arguments = (
+            *self._input(), self.layout.inside, *self._lists(), self.pins,
+            (self.layout.discount, float(self.task.wanted), self._horizon(), *limits, method),
+            *self._output(blocks), *self._workspace(), *self._stamps(),
         )  # fmt: skip
+        if not (method == kernel.LIFTS or self.layout in _slow):
+            kernel.solve_goals(*arguments, blocks)
+            helpless = np.flatnonzero(self.report[slice(*blocks), 3]) + blocks[0]
+            for block in helpless.tolist():
+                _slow.add(self.layout)
+                lifting().solve_goals(*arguments, (block, block + 1))
+        else:
+            lifting().solve_goals(*arguments, blocks)
 
     def share(self, method: int, begin: int) -> None:
         """Sweep every block from number `begin`."""
@@ -193,27 +223,24 @@ class _Batch:
 
     def share_elimination(self, plan: Plan, begin: int) -> None:
         """Solve every block from number `begin` by policy iteration."""
-        layout = self.layout
         parts = (plan.place, plan.first, plan.entry, plan.first_target, plan.target, plan.spot)
 
         def work(blocks: tuple[int, int]) -> None:
             elimination().improve_goals(
-                self.goals, (np.uint64(self.seed), self.task.first, layout.outcomes),
-                layout.component, layout.summed, layout.first_row, *self._lists(), parts,
-                (float(self.task.wanted), self._horizon(), MAX_ROUNDS), self.values, self.warm,
-                self.residual, self.report, layout.outcome, self._scaling(), self._sums(blocks),
-                self.cancel, *self._workspace(), np.empty((plan.largest, int(kernels().LANES))),
-                blocks,
+                *self._input(), *self._lists(), parts,
+                (float(self.task.wanted), self._horizon(), MAX_ROUNDS), *self._output(blocks),
+                *self._workspace(), self.pins, np.empty(int(kernels().BLOCK) + 1, dtype=np.int64),
+                np.empty((plan.largest, int(elimination().LANES))), blocks,
             )  # fmt: skip
 
         self._share(begin, len(self.report), work)
 
     def gathered(self, *, eliminated: bool) -> Swept:
         """What all blocks brought."""
-        sweeps, lifts, spans = (int(number) for number in self.report.max(axis=0, initial=0))
+        sweeps, lifts, spans, _ = (int(number) for number in self.report.max(axis=0, initial=0))
         return Swept(
-            values=self.values[:, : self.count],
-            residual=np.maximum(self.residual[: self.count], 0.0),  # where no state is live: -inf
+            values=self.into.values[:, self.into.column : self.into.column + self.count],
+            residual=np.maximum(self.residual, 0.0),  # where no state is live: -inf
             sums=self.total,
             sweeps=sweeps,
             lifts=lifts,
@@ -229,7 +256,7 @@ class _Batch:
     def _share(self, begin: int, end: int, work: Callable[[tuple[int, int]], None]) -> None:
         """Do the blocks from `begin` to `end`, several at a time; add up their sums in order."""
         lines, told = len(self.layout.order), self.task.progress
-        if lines * len(self.residual) <= TINY and told is None:
+        if lines * self.count <= TINY and told is None:
             work((begin, end))
             self._finished(end)
             return
@@ -250,14 +277,36 @@ class _Batch:
             done = min(blocks * int(kernels().BLOCK), self.count)
             self.task.progress(done, self.count)
 
+    def _input(self) -> tuple[Any, ...]:
+        """What the kernels read first: the goals and the components' rows."""
+        layout = self.layout
+        draw = np.uint64(self.seed), self.task.first, layout.outcomes
+        return self.goals, self.steps, draw, layout.component, self.kinds, layout.first_row
+
+    def _output(self, blocks: tuple[int, int]) -> tuple[Any, ...]:
+        """Where the kernels write, and how that is scaled."""
+        into, outcome = self.into, self.layout.outcome
+        begin = self.warm, into.column, self.count
+        moments = outcome, self._scaling(), self._sums(blocks)
+        return into.values, into.order, begin, self.residual, self.report, moments, self.cancel
+
     def _workspace(self) -> tuple[Floats, Floats]:
         """A tile for one block of goals, and room beside it."""
         layout, kernel = self.layout, kernels()
         rows = np.diff(layout.first_row[layout.component])
         sums = int(rows[layout.summed].max(initial=0))
-        longest = int(np.diff(layout.component).max(initial=1))
         lines = len(layout.order) + layout.outcomes + sums
-        return np.empty((lines, kernel.BLOCK)), np.empty((longest + kernel.ROOM, kernel.BLOCK))
+        room = np.empty((self._longest + int(kernel.ROOM), kernel.BLOCK))
+        return np.empty((lines, kernel.BLOCK)), room
+
+    def _stamps(self) -> tuple[Any, ...]:
+        """What the block's goals hold at 1, and when each line changed and was computed."""
+        numbers = np.empty(int(kernels().BLOCK) + 1, dtype=np.int64)
+        return numbers, tuple(np.empty(self._longest, dtype=np.int64) for _ in range(2))
+
+    @property
+    def _longest(self) -> int:
+        return int(np.diff(self.layout.component).max(initial=1))
 
     def _lists(self) -> tuple[Any, ...]:
         layout = self.layout
@@ -325,6 +374,18 @@ def padded_count(count: int) -> int:
     """The goals up to a whole number of blocks."""
     block = int(kernels().BLOCK)
     return -(-count // block) * block
+
+
+def in_one_line(array: Floats) -> tuple[Floats, tuple[int, int]]:
+    """The numbers of a matrix in one line, and how far apart its rows are there, and columns.
+
+    Without a copy where it is contiguous either way.  For numba a read-only array is another type
+    and would have it compile everything again.
+    """
+    usable = np.require(array, dtype=np.float64, requirements=["A", "W"])
+    if usable.flags.f_contiguous:
+        return usable.T.reshape(-1), (1, len(usable))
+    return np.ascontiguousarray(usable).reshape(-1), (usable.shape[1], 1)
 
 
 def blocks_of(array: Floats) -> Floats:

@@ -1,264 +1,181 @@
 """Compiled inner loops for fixed policies: a policy makes a chain, and chains are solved exactly.
 
-Arrays are copied by loops: numba takes seconds to compile each assignment of a slice.
+Arrays are copied by loops, and workspace comes from outside: numba takes seconds to compile slices
+and new arrays.
 
 Axes: S states, M columns to solve for, K policies.  Import it through `compiled.chains()`.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
-import numpy as np
-
+from corrigible.solve.kernels import compiled_entry, compiled_leaf
 from corrigible.world.record import Bools, Floats, Int32s, Int64s
 
 DENSE_LIMIT = 600  # states of one component; above it elimination in place is no longer quick
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+FOUND, LOW, CLOSED, PLACE, CURSOR, PATH, OPEN = range(7)
+"""Rows of the workspace: when a state was met, the earliest that it leads back to, whether its
+component is complete, its position there (else -1), the next entry to follow, and two stacks."""
+MARKS = 7
+
 _Chain = tuple[Int64s, Int32s, Floats]  # entries, successor, probability, as in the world
 
 
-def _compiled(function: _F) -> _F:
-    return cast("_F", numba.njit(cache=True, error_model="numpy")(function))
-
-
-def _compiled_free(function: _F) -> _F:
-    """Compile to run without Python's lock, so that threads can share the policies."""
-    return cast("_F", numba.njit(cache=True, error_model="numpy", nogil=True)(function))
-
-
-@_compiled
-def _substitute(matrix: Floats, right: Floats) -> None:
-    """Solve the upper triangle of `matrix` in place, x into `right`."""
-    n, columns = right.shape
-    for k in range(n - 1, -1, -1):
-        for i in range(k + 1, n):
-            if matrix[k, i] != 0.0:
-                for j in range(columns):
-                    right[k, j] -= matrix[k, i] * right[i, j]
-        for j in range(columns):
-            right[k, j] /= matrix[k, k]
-
-
-@_compiled
-def _eliminate(matrix: Floats, right: Floats) -> None:
-    """Solve `matrix @ x = right` in place, x into `right`.
-
-    No pivoting: I - discount * P is strictly diagonally dominant by rows, which bounds the
-    growth of the elements by 2 (Higham 2002, section 9.5).
-    """
-    n, columns = right.shape
-    for k in range(n):
-        for i in range(k + 1, n):
-            if matrix[i, k] != 0.0:
-                factor = matrix[i, k] / matrix[k, k]
-                for j in range(k + 1, n):
-                    matrix[i, j] -= factor * matrix[k, j]
-                for j in range(columns):
-                    right[i, j] -= factor * right[k, j]
-    _substitute(matrix, right)
-
-
-@_compiled
+@compiled_leaf
 def _solve_component(
-    members: Int64s,
-    place: Int64s,
+    span: tuple[int, int],
+    marks: Int64s,
+    policy: int,
     rows: Int64s,
     chain: _Chain,
     discount: float,
-    reward: Floats,
+    matrix: Floats,
     result: Floats,
 ) -> None:
-    """Solve one component, given the result of all that it leads to.
+    """Solve one component, given the result of all that it leads to, and what its states earn.
 
-    `place[s]` is a member's position among `members`, and -1 everywhere else, before and after.
+    Its states are `marks[OPEN]` between the two of `span`; `matrix` is workspace.  No pivoting:
+    I - discount * P is strictly diagonally dominant by rows, which bounds the growth of the
+    elements by 2 (Higham 2002, section 9.5).
     """
     entries, successor, probability = chain
-    n, columns = len(members), reward.shape[1]
-    matrix = np.zeros((n, n))
-    right = np.empty((n, columns))
+    begin, n, columns = span[0], span[1] - span[0], result.shape[1]
     for i in range(n):
-        place[members[i]] = i
+        marks[PLACE, marks[OPEN, begin + i]] = i
     for i in range(n):
-        s = members[i]
-        matrix[i, i] = 1.0
-        for m in range(columns):
-            right[i, m] = reward[s, m]
-        for e in range(entries[rows[s]], entries[rows[s] + 1]):
-            weight = discount * probability[e]
-            j = place[successor[e]]
+        s = marks[OPEN, begin + i]
+        for j in range(n):
+            matrix[i * n + j] = 0.0
+        matrix[i * n + i] = 1.0
+        for e in range(entries[rows[policy, s]], entries[rows[policy, s] + 1]):
+            weight, t = discount * probability[e], successor[e]
+            j = marks[PLACE, t]
             if j >= 0:
-                matrix[i, j] -= weight
+                matrix[i * n + j] -= weight
             else:
                 for m in range(columns):
-                    right[i, m] += weight * result[successor[e], m]
-    _eliminate(matrix, right)
-    for i in range(n):
+                    result[s, m] += weight * result[t, m]
+    for k in range(n):
+        s = marks[OPEN, begin + k]
+        for i in range(k + 1, n):
+            if matrix[i * n + k] != 0.0:
+                factor, t = matrix[i * n + k] / matrix[k * n + k], marks[OPEN, begin + i]
+                for j in range(k + 1, n):
+                    matrix[i * n + j] -= factor * matrix[k * n + j]
+                for m in range(columns):
+                    result[t, m] -= factor * result[s, m]
+    for k in range(n - 1, -1, -1):
+        s = marks[OPEN, begin + k]
+        for i in range(k + 1, n):
+            factor, t = matrix[k * n + i], marks[OPEN, begin + i]
+            if factor != 0.0:
+                for m in range(columns):
+                    result[s, m] -= factor * result[t, m]
+        factor = matrix[k * n + k]
         for m in range(columns):
-            result[members[i], m] = right[i, m]
-        place[members[i]] = -1
+            result[s, m] /= factor
+    for i in range(n):
+        marks[PLACE, marks[OPEN, begin + i]] = -1
 
 
-@_compiled
+@compiled_leaf
 def _solve_chain(
-    rows: Int64s, live: Bools, chain: _Chain, discount: float, reward: Floats, result: Floats
+    policy: int,
+    rows: Int64s,
+    live: Bools,
+    chain: _Chain,
+    discount: float,
+    marks: Int64s,
+    matrix: Floats,
+    result: Floats,
 ) -> bool:
     """Solve one chain, component by component as Tarjan's algorithm completes them.
 
-    `result` holds the given values of states that are not live; the rest is written.  False, and
-    nothing of use is written, where a component is larger than DENSE_LIMIT.
+    `result` holds the given values of states that are not live, and what the others earn; these
+    are solved.  False, and nothing of use is written, where a component is larger than
+    DENSE_LIMIT.
     """
     entries, successor, _ = chain
-    states = len(rows)
-    found = np.full(states, -1, dtype=np.int64)  # when each state was met
-    low = np.zeros(states, dtype=np.int64)
-    closed = np.zeros(states, dtype=np.bool_)
-    place = np.full(states, -1, dtype=np.int64)
-    cursor = np.zeros(states, dtype=np.int64)
-    path = np.empty(states, dtype=np.int64)
-    open_states = np.empty(states, dtype=np.int64)
-    depth = opened = met = 0
+    states = len(live)
+    for s in range(states):
+        marks[FOUND, s], marks[CLOSED, s], marks[PLACE, s] = -1, 0, -1
+    opened = met = 0
     for root in range(states):
-        if not live[root] or found[root] >= 0:
+        if not live[root] or marks[FOUND, root] >= 0:
             continue
-        path[0], depth = root, 1
+        marks[PATH, 0], depth = root, 1
         while depth > 0:
-            s = path[depth - 1]
-            if found[s] < 0:
-                found[s] = low[s] = met
+            s = marks[PATH, depth - 1]
+            if marks[FOUND, s] < 0:
+                marks[FOUND, s] = marks[LOW, s] = met
                 met += 1
-                open_states[opened] = s
+                marks[OPEN, opened] = s
                 opened += 1
-                cursor[s] = entries[rows[s]]
+                marks[CURSOR, s] = entries[rows[policy, s]]
             deeper = False
-            while cursor[s] < entries[rows[s] + 1]:
-                t = successor[cursor[s]]
-                if live[t] and found[t] < 0:
-                    path[depth] = t
+            while not deeper and marks[CURSOR, s] < entries[rows[policy, s] + 1]:
+                t = successor[marks[CURSOR, s]]
+                deeper = live[t] and marks[FOUND, t] < 0
+                if deeper:
+                    marks[PATH, depth] = t
                     depth += 1
-                    deeper = True
-                    break
-                if live[t] and not closed[t]:
-                    low[s] = min(low[s], low[t])
-                cursor[s] += 1
+                else:
+                    if live[t] and not marks[CLOSED, t]:
+                        marks[LOW, s] = min(marks[LOW, s], marks[LOW, t])
+                    marks[CURSOR, s] += 1
             if deeper:
                 continue
             depth -= 1
-            if low[s] == found[s]:
+            if marks[LOW, s] == marks[FOUND, s]:
                 start = opened - 1
-                while open_states[start] != s:
+                while marks[OPEN, start] != s:
                     start -= 1
-                members = open_states[start:opened]
-                if len(members) > DENSE_LIMIT:
+                if opened - start > DENSE_LIMIT:
                     return False
-                for member in members:
-                    closed[member] = True
-                _solve_component(members, place, rows, chain, discount, reward, result)
+                for i in range(start, opened):
+                    marks[CLOSED, marks[OPEN, i]] = 1
+                span = (start, opened)
+                _solve_component(span, marks, policy, rows, chain, discount, matrix, result)
                 opened = start
     return True
 
 
-@_compiled
-def _add_sums(
-    thread: int,
+@compiled_entry
+def add_sums(
     rows: Int64s,
     live: Bools,
     chain: _Chain,
     discount: float,
     reward: Floats,
-    fixed: Floats,
     totals: Floats,
     solved: Bools,
-) -> None:
-    """Add up one thread's share of the policies; see `mean_sums`."""
-    result = np.empty(reward.shape)
-    for k in range(thread, rows.shape[0], totals.shape[0]):
-        for s in range(reward.shape[0]):
-            for m in range(reward.shape[1]):
-                result[s, m] = fixed[s, m]
-        solved[k] = _solve_chain(rows[k], live, chain, discount, reward, result)
-        if solved[k]:
-            for s in range(reward.shape[0]):
-                for m in range(reward.shape[1]):
-                    totals[thread, s, m] += result[s, m]
-
-
-@_compiled
-def _solve_column(
-    k: int,
-    rows: Int64s,
-    live: Bools,
-    chain: _Chain,
-    discount: float,
-    reward: Floats,
-    fixed: Floats,
+    marks: Int64s,
+    matrix: Floats,
     result: Floats,
-    solved: Bools,
-) -> None:
-    """Solve one policy for its own column; see `paired_sums`."""
-    states = rows.shape[1]
-    column, own = np.empty((states, 1)), np.empty((states, 1))
-    for s in range(states):
-        column[s, 0], own[s, 0] = fixed[k, s], reward[k, s]
-    solved[k] = _solve_chain(rows[k], live, chain, discount, own, column)
-    for s in range(states):
-        result[k, s] = column[s, 0]
-
-
-@_compiled_free
-def mean_sums(
-    rows: Int64s,
-    live: Bools,
-    chain: _Chain,
-    discount: float,
-    reward: Floats,
-    fixed: Floats,
-    totals: Floats,
-    solved: Bools,
     slices: tuple[int, int],
 ) -> None:
-    """For each policy the discounted sums of `reward`, added up over the policies.
+    """For each policy the discounted sums of a reward, added up over the policies of a slice.
 
     Args:
         rows: `[K, S]`, the row that each policy takes in each state.
-        live: `[S]`, the states to solve; the others are worth `fixed`.
+        live: `[S]`, the states to solve; for the others `reward` is the sum itself.
         chain: the world's entries.
         discount: in [0, 1).
-        reward: `[S, M]`.
-        fixed: `[S, M]`.
-        totals: `[T, S, M]` of zeros, the result: its T slices add up to it.
+        reward: `[K, S, M]`, each policy's own; or `[1, S, M]`, one for all.
+        totals: `[T, S, M]` of zeros, the result: policy k is added to slice k modulo T.
         solved: `[K]`, the result: False where the policy was too large, and is not in `totals`.
+        marks: `[MARKS, S]`, workspace.
+        matrix: as many numbers as the largest component has states, squared; workspace.
+        result: `[S, M]`, workspace.
         slices: the first slice of `totals`, and the one after the last.
     """
-    for thread in range(slices[0], slices[1]):
-        _add_sums(thread, rows, live, chain, discount, reward, fixed, totals, solved)
-
-
-@_compiled_free
-def paired_sums(
-    rows: Int64s,
-    live: Bools,
-    chain: _Chain,
-    discount: float,
-    reward: Floats,
-    fixed: Floats,
-    result: Floats,
-    solved: Bools,
-    policies: tuple[int, int],
-) -> None:
-    """For policy k the discounted sums of its own column k of `reward`.
-
-    Args:
-        rows: `[K, S]`.
-        live: `[S]`.
-        chain: the world's entries.
-        discount: in [0, 1).
-        reward: `[K, S]`.
-        fixed: `[K, S]`.
-        result: `[K, S]`, the result.
-        solved: `[K]`, the result: False where the policy was too large.
-        policies: the first policy, and the one after the last.
-    """
-    for k in range(policies[0], policies[1]):
-        _solve_column(k, rows, live, chain, discount, reward, fixed, result, solved)
+    states, columns = result.shape
+    for target in range(slices[0], slices[1]):
+        for k in range(target, rows.shape[0], totals.shape[0]):
+            own = min(k, reward.shape[0] - 1)
+            for s in range(states):
+                for m in range(columns):
+                    result[s, m] = reward[own, s, m]
+            solved[k] = _solve_chain(k, rows, live, chain, discount, marks, matrix, result)
+            if solved[k]:
+                for s in range(states):
+                    for m in range(columns):
+                        totals[target, s, m] += result[s, m]

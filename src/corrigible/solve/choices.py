@@ -3,21 +3,12 @@
 The axes are those of `kernels`.  Import it through `compiled.choices()`.
 """
 
-import numpy as np
-
-from corrigible.solve.kernels import compiled_entry, compiled_leaf
-from corrigible.solve.vectors import BLOCK, best_rows
+from corrigible.solve.kernels import compiled_entry
+from corrigible.solve.lines import choose_line, load_goals
+from corrigible.solve.vectors import BLOCK
 from corrigible.world.record import Floats, Int32s, Int64s
 
 _Rows = tuple[Int64s, Int64s, Floats]  # first, line, weight, as in `lists.Lists`
-
-
-@compiled_leaf
-def _pick(source: Floats, at: int, tile: Floats, line: int) -> None:
-    """Copy one block of `source` to `tile[line..]`; a slice's assignment compiles for seconds."""
-    for s in range(len(source)):
-        for g in range(BLOCK):
-            tile[line + s, g] = source[s, at + g]
 
 
 @compiled_entry
@@ -29,6 +20,8 @@ def choose_rows(
     values: Floats,
     tie: float,
     chosen: Int32s,
+    tile: Floats,
+    worth: Floats,
     blocks: tuple[int, int],
 ) -> None:
     """For each line and goal the first row, in order of preference, within `tie` of the best.
@@ -41,28 +34,18 @@ def choose_rows(
         values: `[L, G]`.
         tie: in units of the values.
         chosen: `[L, G]`, the result: the layout's number of each row.
+        tile: `[L + O, BLOCK]`, workspace.
+        worth: `[most rows of a line, BLOCK]`, workspace.
         blocks: the first block, and the one after the last.
     """
-    lines, outcomes = len(first_row) - 1, goals.shape[0]
-    widest = 1
-    for s in range(lines):
-        widest = max(widest, first_row[s + 1] - first_row[s])
+    lines, outcomes, width = len(first_row) - 1, goals.shape[0], goals.shape[1]
     first, line, weight = whole
-    tile = np.empty((lines + outcomes, BLOCK))
-    worth = np.empty((widest, BLOCK))
     for block in range(blocks[0], blocks[1]):
         at = block * BLOCK
-        _pick(goals, at, tile, lines)
-        _pick(values, at, tile, 0)
+        load_goals(goals, width, 1, at, width, tile, lines, outcomes)
+        load_goals(values, width, 1, at, width, tile, 0, lines)
         for s in range(lines):
-            start, stop = first_row[s], first_row[s + 1]
-            for k in range(stop - start):
-                r = preference[start + k]
-                best_rows(tile, first, line, weight, r, r + 1, worth, k)
-            for g in range(BLOCK):
-                best = -np.inf
-                for k in range(stop - start):
-                    best = max(best, worth[k, g])
-                for k in range(stop - start - 1, -1, -1):
-                    if worth[k, g] >= best - tie:
-                        chosen[s, at + g] = preference[start + k]
+            start, stop, place = first_row[s], first_row[s + 1], s * width + at
+            choose_line(
+                tile, first, line, weight, start, stop, preference, tie, worth, chosen, place
+            )

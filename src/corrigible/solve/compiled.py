@@ -15,6 +15,15 @@ def kernels() -> ModuleType:
     return compiled_module("corrigible.solve.kernels")
 
 
+def lifting() -> ModuleType:
+    """The kernels that help where sweeps alone are slow, `solve.lifting`.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
+    return compiled_module("corrigible.solve.lifting")
+
+
 def chains() -> ModuleType:
     """The kernels over fixed policies, `solve.chains`.
 

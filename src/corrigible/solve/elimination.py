@@ -3,81 +3,58 @@
 The axes are those of `kernels`.  Import it through `compiled.elimination()`.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]  # llvmlite ships no types
-from numba.core import types
-from numba.extending import intrinsic
 
 from corrigible.solve.kernels import (
     ROOM,
+    SUMMED,
+    Moments,
+    Rows,
+    Seeds,
     compiled_entry,
     compiled_leaf,
-    inlined,
+    improve_component,
     keep_block,
     leave_component,
     load_block,
-    measure_block,
-    sweep_component,
 )
-from corrigible.solve.vectors import BLOCK, LANES, Call, Emitter
-from corrigible.world.record import Bools, Floats, Int32s, Int64s, UInt8s
+from corrigible.solve.lines import measure_lines, widest
+from corrigible.solve.vectors import BLOCK, LANES, Call, Emitter, operation
+from corrigible.world.record import Floats, Int32s, Int64s, UInt8s
 
 SWEEPS = 8  # between two evaluations: one takes as long as dozens, and they save some of them
 IMPROVEMENTS = 1000  # far above what is ever needed: a policy never comes back
 
 NEGLIGIBLE = 1e-100  # of a weight: far below rounding, far above what processors are slow with
 
-_Rows = tuple[Int64s, Int64s, Floats]
-_Seeds = tuple[Int64s, Int64s, Int64s, Floats]
 _Plan = tuple[Int64s, Int64s, Int32s, Int64s, Int32s, Int32s]
 """place, first, entry, first_target, target and spot of a `factors.Plan`."""
 
 
-def _subtract_lines(
-    _context: Any,
-    numbers: Any,
-    target: Any,
-    start: Any,
-    source: Any,
-    count: Any,
-    factor: Any,
-    line: Any,
-) -> Any:
-    """Emit `numbers[target[start + i]] -= factor[line] * numbers[source + i]`, i below count."""
-    signature = types.void(numbers, target, start, source, count, factor, line)
+@operation("numbers target start source count factor line", width=LANES)
+def _subtract(emit: Emitter, call: Call) -> None:
+    """`numbers[target[start + i]] -= factor[line] * numbers[source + i]`, i below count."""
+    builder, numbers, target = emit.builder, call.data("numbers"), call.data("target")
+    start, source = call.number("start"), call.number("source")
+    held = emit.load(call.data("factor"), call.number("line"))
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        emit, call = Emitter(builder, width=LANES), Call(context, builder, signature, values)
-        numbers, target = call.data(0), call.data(1)
-        start, source, count = call.number(2), call.number(3), call.number(4)
-        held = emit.load(call.data(5), call.number(6))
+    def update(i: Any, carried: list[Any]) -> list[Any]:
+        to = emit.at(target, builder.add(start, i))
+        old = emit.load(numbers, to)
+        own = emit.load(numbers, builder.add(source, i))
+        emit.store(numbers, to, emit.minus(old, emit.times(held, own)))
+        return carried
 
-        def update(i: Any, carried: list[Any]) -> list[Any]:
-            to = builder.sext(emit.at(target, builder.add(start, i)), ir.IntType(64))
-            old = emit.load(numbers, to)
-            own = emit.load(numbers, builder.add(source, i))
-            new = [
-                builder.fsub(a, builder.fmul(b, c)) for a, b, c in zip(old, held, own, strict=True)
-            ]
-            emit.store(numbers, to, new)
-            return carried
-
-        emit.loop(emit.word(0), count, [], update)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-_subtract = cast("Any", intrinsic(_subtract_lines))
+    emit.loop(emit.word(0), call.number("count"), [], update)
 
 
 @compiled_leaf
 def _assemble(
     tile: Floats,
     bounds: tuple[int, int],
-    moving: _Rows,
+    moving: Rows,
     policy: Int32s,
     part: int,
     place: Int64s,
@@ -150,12 +127,12 @@ def _solve_part(
             right[k, g] *= numbers[k, g]
 
 
-@inlined
+@compiled_leaf
 def _improve(
     tile: Floats,
     bounds: tuple[int, int],
     first_row: Int64s,
-    moving: _Rows,
+    moving: Rows,
     pins: Int64s,
     plan: _Plan,
     tolerance: float,
@@ -176,10 +153,8 @@ def _improve(
     evaluated = 0
     while evaluated < IMPROVEMENTS:
         for k in range(SWEEPS):
-            moved = sweep_component(
-                tile, bounds, k % 2 == 0, first_row, moving, pins, 1, policy, room
-            )
-            if not moved > tolerance or cancel[0] != 0:
+            improve_component(tile, bounds, k % 2 == 0, first_row, moving, pins, policy, room)
+            if not widest(room, 1) > tolerance or cancel[0] != 0:
                 return evaluated
         entries = first[hi] - first[lo]
         for part in range(0, BLOCK, LANES):
@@ -195,26 +170,28 @@ def _improve(
 @compiled_entry
 def improve_goals(
     goals: Floats,
+    steps: tuple[int, int],
     draw: tuple[np.uint64, int, int],
     component: Int64s,
-    summed: Bools,
+    kinds: UInt8s,
     first_row: Int64s,
-    moving: _Rows,
-    outer: _Rows,
-    seeds: _Seeds,
-    whole: _Rows,
+    moving: Rows,
+    outer: Rows,
+    seeds: Seeds,
+    whole: Rows,
     plan: _Plan,
     limits: tuple[float, float, int],
     values: Floats,
-    warm: bool,
+    order: Int64s,
+    begin: tuple[bool, int, int],
     residual: Floats,
     report: Int64s,
-    own: Int32s,
-    scaling: tuple[float, float, int],
-    sums: Floats,
+    moments: Moments,
     cancel: UInt8s,
     tile: Floats,
     room: Floats,
+    pins: Int64s,
+    pinned: Int64s,
     numbers: Floats,
     blocks: tuple[int, int],
 ) -> None:
@@ -222,9 +199,10 @@ def improve_goals(
 
     Args:
         goals: as there; so are all that are not named here.
+        steps: as there.
         draw: as there.
         component: as there.
-        summed: as there.
+        kinds: as there.
         first_row: as there.
         moving: as there.
         outer: as there.
@@ -233,15 +211,16 @@ def improve_goals(
         plan: the elimination of the layout's components.
         limits: the residual wanted, the horizon, and how many rounds at most.
         values: as there.
-        warm: as there.
+        order: as there.
+        begin: as there.
         residual: as there.
-        report: `[G / BLOCK, 3]`; evaluations of policies in the second column.
-        own: as there.
-        scaling: as there.
-        sums: as there.
+        report: `[blocks, 4]`; evaluations of policies in the second column.
+        moments: as there.
         cancel: as there.
         tile: as there.
         room: as there.
+        pins: as there; nothing is held.
+        pinned: as there.
         numbers: `[numbers of the largest component's plan, LANES]`, workspace.
         blocks: as there.
     """
@@ -251,27 +230,27 @@ def improve_goals(
     policy = np.empty((longest, BLOCK), dtype=np.int32)
     right = np.empty((longest, LANES))
     factor = np.empty((1, LANES))
-    pins = np.full(len(residual), -1)
-    pinned = np.empty(BLOCK + 1, dtype=np.int64)
     for block in range(blocks[0], blocks[1]):
         at = block * BLOCK
-        load_block(goals, draw, at, tile, lines, values, warm, pins, pinned)
+        load_block(goals, steps, draw, at, tile, lines, values, order, begin, pins, pinned)
         tolerance = wanted
         for attempt in range(rounds):
             for c in range(len(component) - 1):
                 lo, hi = component[c], component[c + 1]
-                begin = hi - lo == 1 or not (warm or attempt > 0)
-                bounds = (lo, hi, lines + draw[2] if summed[c] else -1)
-                leave_component(tile, bounds, first_row, outer, seeds, begin, pinned)
+                starts = hi - lo == 1 or not (begin[0] or attempt > 0)
+                summed = lines + draw[2] if kinds[c] & SUMMED else -1
+                leave_component(tile, (lo, hi, summed), first_row, outer, seeds, starts, pinned)
                 if hi - lo > 1:
                     report[block, 1] += _improve(
                         tile, (lo, hi), first_row, moving, pinned, plan, tolerance,
                         policy, room, numbers, right, factor, cancel,
                     )  # fmt: skip
-            left = measure_block(tile, first_row, whole, pinned, horizon, room)
+            left = measure_lines(
+                tile, first_row, whole[0], whole[1], whole[2], lines, pinned, room, horizon
+            )
             if not left > wanted or cancel[0]:
                 break
             tolerance /= 8
-        keep_block(tile, room, at, values, residual, own, scaling, sums)
+        keep_block(tile, room, at, values, order, begin[1], residual, moments)
         if cancel[0]:
             break

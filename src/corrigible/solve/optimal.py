@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from corrigible.errors import NotSolvedError, WorldError
 from corrigible.solve.batch import (
+    Into,
     Method,
     Task,
     as_tuple,
@@ -124,18 +125,23 @@ def optimal_values(  # noqa: PLR0913 - one question, asked in many ways; all but
     warm = None if start is None else _start_values(world, start, count)
     spread = _Spread.of(utilities)
     kept = _checked_storage(storage, float(spread.scale.max(initial=0.0)))
-    values = np.empty((world.states, count), dtype=kept)
+    made = np.empty if boundary is None else np.zeros
+    values = made((world.states, count), dtype=kept)
     bound, described = np.empty(count), [str(layout.structure)]
     for part in _parts(world.states, count):
         told = None if progress is None else _told(progress, part.start, count)
-        solved, bound[part], how = _solve_part(
+        into = Into(values, layout.order, part.start)
+        if kept != np.float64:
+            into = Into(made((world.states, part.stop - part.start)), layout.order, 0)
+        bound[part], how = _solve_part(
             layout,
-            np.ascontiguousarray(utilities[:, part]),
+            utilities[:, part],
             spread.part(part),
-            replace(task, progress=told),
+            replace(task, progress=told, into=into),
             warm=None if warm is None else warm[layout.order, part],
         )
-        values[layout.order, part] = solved
+        if into.values is not values:
+            values[:, part] = into.values
         described.append(how)
         if boundary is not None:
             values[boundary.states, part] = boundary.occupancy[boundary.states] @ utilities[:, part]
@@ -177,8 +183,8 @@ class _Spread:
 
 def _solve_part(
     layout: Layout, utilities: Floats, spread: _Spread, task: Task, *, warm: Floats | None
-) -> tuple[Floats, Floats, str]:
-    """Values `[L, G]`, bounds `[G]` and how they were found, for a part of the goals.
+) -> tuple[Floats, str]:
+    """Bounds `[G]` and how values were found, for a part of the goals; they go where the task says.
 
     Every goal is solved scaled by a power of two to about 1, so that one residual fits them all,
     and, where that moves all values alike, from 0 upwards: sweeps then never overshoot.
@@ -194,10 +200,20 @@ def _solve_part(
         layout,
         usable if plain else usable / unit - least,
         replace(task, wanted=wanted),
-        warm=warm if plain or warm is None else warm / unit - least,
+        warm=warm if plain or warm is None else _scaled_start(warm, unit, least),
     )
     bound = (swept.residual * unit + ROUNDING * scale) / (1 - layout.contraction)
-    return swept.values if plain else (swept.values + least) * unit, bound, str(swept)
+    if not plain:
+        np.add(swept.values, least, out=swept.values)
+        np.multiply(swept.values, unit, out=swept.values)
+    return bound, str(swept)
+
+
+def _scaled_start(warm: Floats, unit: Floats, least: Floats) -> Floats:
+    """Start values as the goals are scaled; 0 where they are too large for that."""
+    with np.errstate(over="ignore"):
+        scaled = warm / unit - least
+    return np.nan_to_num(scaled, posinf=0.0, neginf=0.0)
 
 
 def greedy_rows(
@@ -245,12 +261,14 @@ def greedy_rows(
     preference = np.lexsort((layout.row, order[layout.row], home)).astype(np.int64)
     chosen = np.zeros((len(layout.order), padded_count(count)), dtype=np.int32)
     kernel, blocked, tiles = choices(), blocks_of(utilities), blocks_of(values[layout.order])
-    whole = as_tuple(layout.whole)
+    whole, width = as_tuple(layout.whole), int(kernel.BLOCK)
+    most = int(np.diff(layout.first_row).max(initial=1))
 
     def choose(blocks: tuple[int, int]) -> None:
         kernel.choose_rows(
-            blocked, layout.first_row, whole, preference, tiles, float(tie), chosen, blocks
-        )
+            blocked, layout.first_row, whole, preference, tiles, float(tie), chosen,
+            np.empty((len(tiles) + len(blocked), width)), np.empty((most, width)), blocks,
+        )  # fmt: skip
 
     share_out(padded_count(count) // kernel.BLOCK, choose)
     rows = np.full((world.states, count), -1, dtype=np.int32)

@@ -233,47 +233,46 @@ class _Sums:
 
 def _mean_sums(world: World, rows: Int64s, sums: _Sums) -> Floats:
     """The mean over the policies, `[S, M]`."""
-    kernel = chains()
-    threads = min(thread_count(), len(rows))
-    totals = np.zeros((threads, *sums.reward.shape))
-    solved = np.zeros(len(rows), dtype=np.bool_)
-    chain = (world.entries, world.successor, world.probability)
-    earned = (1 - sums.discount) * sums.reward
-    fixed = np.array(sums.fixed, dtype=np.float64, order="C")
-    discount = float(sums.discount)
-
-    def add(slices: tuple[int, int]) -> None:
-        kernel.mean_sums(rows, sums.live, chain, discount, earned, fixed, totals, solved, slices)
-
-    share_out(threads, add)
+    totals = np.zeros((min(thread_count(), len(rows)), *sums.reward.shape))
+    earned = np.where(sums.live[:, None], (1 - sums.discount) * sums.reward, sums.fixed)
+    solved = _added(world, rows, sums, earned[None], totals)
     total: Floats = totals.sum(axis=0)
     for policy in np.flatnonzero(~solved):
         total += _factorised(world, rows[policy], sums, slice(None))
     mean: Floats = total / len(rows)
-    mean[~sums.live] = fixed[~sums.live]
+    mean[~sums.live] = sums.fixed[~sums.live]
     return mean
 
 
 def _paired_sums(world: World, rows: Int64s, sums: _Sums) -> Floats:
     """For policy k the sums of column k, `[S, K]`."""
-    result = np.empty(rows.shape)
-    solved = np.zeros(len(rows), dtype=np.bool_)
-    chain = (world.entries, world.successor, world.probability)
-    earned = np.array((1 - sums.discount) * sums.reward.T, order="C")
-    fixed = np.array(sums.fixed.T, dtype=np.float64, order="C")
-    discount = float(sums.discount)
-    kernel = chains()
-
-    def add(policies: tuple[int, int]) -> None:
-        kernel.paired_sums(
-            rows, sums.live, chain, discount, earned, fixed, result, solved, policies
-        )
-
-    share_out(len(rows), add)
+    totals = np.zeros((*rows.shape, 1))
+    earned = np.where(sums.live[:, None], (1 - sums.discount) * sums.reward, sums.fixed)
+    solved = _added(world, rows, sums, np.array(earned.T[:, :, None], order="C"), totals)
     for policy in np.flatnonzero(~solved):
         own = slice(policy, policy + 1)
-        result[policy] = _factorised(world, rows[policy], sums, own)[:, 0]
-    return np.ascontiguousarray(result.T)
+        totals[policy] = _factorised(world, rows[policy], sums, own)
+    return np.ascontiguousarray(totals[:, :, 0].T)
+
+
+def _added(  # noqa: PLR0917 - what is solved, and what for
+    world: World, rows: Int64s, sums: _Sums, earned: Floats, totals: Floats
+) -> Bools:
+    """Add each policy's sums to its slice of `totals`; which policies were small enough for it."""
+    kernel = chains()
+    solved = np.zeros(len(rows), dtype=np.bool_)
+    chain, discount = (world.entries, world.successor, world.probability), float(sums.discount)
+    largest = min(world.states, int(kernel.DENSE_LIMIT))
+
+    def add(slices: tuple[int, int]) -> None:
+        kernel.add_sums(
+            rows, sums.live, chain, discount, earned, totals, solved,
+            np.empty((int(kernel.MARKS), world.states), dtype=np.int64), np.empty(largest**2),
+            np.empty(totals.shape[1:]), slices,
+        )  # fmt: skip
+
+    share_out(len(totals), add)
+    return solved
 
 
 def _factorised(world: World, rows: Int64s, sums: _Sums, columns: slice) -> Floats:

@@ -1,9 +1,7 @@
-"""The innermost loop in LLVM's own language: the best of a state's rows, for a line of goals.
+"""How operations on lines of goals are written in LLVM's own language; they stand in `lines`."""
 
-Its accumulators never leave the registers.  numba's own loops store every partial sum, and test
-at each start that no arrays overlap; that costs about twice the time of the arithmetic.
-"""
-
+import inspect
+from collections.abc import Callable
 from typing import Any, cast
 
 from llvmlite import ir  # type: ignore[import-untyped]  # llvmlite ships no types
@@ -22,19 +20,23 @@ class Emitter:
         self.width = width
         self.vector = ir.VectorType(ir.DoubleType(), LANES)
         self.numbers = ir.VectorType(ir.IntType(32), LANES)
+        self.longs = ir.VectorType(ir.IntType(64), LANES)
         self.word = ir.IntType(64)
 
-    def load(self, base: Any, line: Any) -> list[Any]:
-        """One line of a C-ordered `[*, width]` array of float64, as vectors."""
+    def load(self, base: Any, line: Any, kind: Any = None) -> list[Any]:
+        """One line of a C-ordered `[*, width]` array, of float64 or of `kind`, as vectors."""
         start = self.builder.mul(line, self.word(self.width))
         return [
-            self.builder.load(self._address(base, start, part, self.vector), align=8)
+            self.builder.load(self._address(base, start, part, kind or self.vector), align=4)
             for part in self.parts
         ]
 
     def store(self, base: Any, line: Any, values: list[Any]) -> None:
         """Write one line of a C-ordered `[*, width]` array, of float64 or of int32."""
-        start = self.builder.mul(line, self.word(self.width))
+        self.store_at(base, self.builder.mul(line, self.word(self.width)), values)
+
+    def store_at(self, base: Any, start: Any, values: list[Any]) -> None:
+        """Write a line anywhere in a C-ordered array of float64 or of int32."""
         for part in self.parts:
             address = self._address(base, start, part, values[part].type)
             self.builder.store(values[part], address, align=4)
@@ -45,8 +47,19 @@ class Emitter:
         return range(self.width // LANES)
 
     def at(self, base: Any, index: Any) -> Any:
-        """One element of a one-dimensional array."""
-        return self.builder.load(self.builder.gep(base, [index]))
+        """One element of a one-dimensional array; whole numbers in 64 bits."""
+        found = self.builder.load(self.builder.gep(base, [index]))
+        if isinstance(found.type, ir.IntType) and found.type.width < self.word.width:
+            return self.builder.sext(found, self.word)
+        return found
+
+    def put(self, base: Any, index: Any, value: Any) -> None:
+        """Write one element of a one-dimensional array."""
+        self.builder.store(value, self.builder.gep(base, [index]))
+
+    def less(self, one: Any, other: Any) -> Any:
+        """The lesser of two whole numbers."""
+        return self.builder.select(self.builder.icmp_signed("<", one, other), one, other)
 
     def spread(self, scalar: Any) -> Any:
         """A vector with the scalar in every lane."""
@@ -55,6 +68,55 @@ class Emitter:
         single = self.builder.insert_element(undefined, scalar, index(0))
         zeros = ir.Constant(ir.VectorType(index, LANES), [0] * LANES)
         return self.builder.shuffle_vector(single, undefined, zeros)
+
+    def real(self, number: Any) -> list[Any]:
+        """A line of one number, known already or when it runs."""
+        if isinstance(number, float):
+            number = ir.DoubleType()(number)
+        return [self.spread(number)] * len(self.parts)
+
+    def lanes(self) -> list[Any]:
+        """The line 0, 1, 2 and so on, of int64."""
+        ranges = [range(part * LANES, (part + 1) * LANES) for part in self.parts]
+        return [ir.Constant(self.longs, list(each)) for each in ranges]
+
+    def folded(self, values: list[Any], of: Callable[[Any, Any], Any]) -> Any:
+        """One scalar of a line: its lanes taken together two by two."""
+        whole = values[0]
+        for part in values[1:]:
+            whole = of(whole, part)
+        lanes = [self.builder.extract_element(whole, ir.IntType(32)(n)) for n in range(LANES)]
+        while len(lanes) > 1:
+            lanes = [of(a, b) for a, b in zip(lanes[::2], lanes[1::2], strict=True)]
+        return lanes[0]
+
+    def chosen(self, which: str, left: list[Any], right: list[Any]) -> list[Any]:
+        """Of two lines each lane of the left one where it compares so, else of the right one."""
+        builder = self.builder
+        pairs = list(zip(left, right, strict=True))
+        return [builder.select(builder.fcmp_ordered(which, a, b), a, b) for a, b in pairs]
+
+    def plus(self, left: list[Any], right: list[Any]) -> list[Any]:
+        """The sum of two lines."""
+        return [self.builder.fadd(a, b) for a, b in zip(left, right, strict=True)]
+
+    def times(self, left: list[Any], right: list[Any]) -> list[Any]:
+        """The product of two lines, lane by lane."""
+        return [self.builder.fmul(a, b) for a, b in zip(left, right, strict=True)]
+
+    def minus(self, left: list[Any], right: list[Any]) -> list[Any]:
+        """One line less another."""
+        return [self.builder.fsub(a, b) for a, b in zip(left, right, strict=True)]
+
+    def where(self, mask: list[Any], left: list[Any], right: list[Any]) -> list[Any]:
+        """Of two lines each lane of the left one where the mask is set, else of the right one."""
+        return [self.builder.select(*of) for of in zip(mask, left, right, strict=True)]
+
+    def equal(self, base: Any, number: Any) -> list[Any]:
+        """A mask of the first line of an array of int64: where it is this number."""
+        same, builder = self.spread(number), self.builder
+        own = self.load(base, self.word(0), self.longs)
+        return [builder.icmp_signed("==", one, same) for one in own]
 
     def loop(self, start: Any, stop: Any, carried: list[Any], body: Any) -> list[Any]:
         """`for i in range(start, stop): carried = body(i, carried)`; what is carried at the end."""
@@ -86,121 +148,55 @@ class Emitter:
 
 
 class Call:
-    """The arguments of one call that is being compiled, by position."""
+    """The arguments of one call that is being compiled, by name."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
+    def __init__(self, context: Any, builder: Any, kinds: dict[str, Any], values: Any) -> None:
         self.context, self.builder = context, builder
-        self.kinds, self.values = signature.args, values
+        self.kinds, self.values = kinds, dict(zip(kinds, values, strict=True))
 
-    def data(self, position: int) -> Any:
+    def data(self, name: str) -> Any:
         """Where the data of an argument that is an array begins."""
-        array = cast("Any", cgutils).create_struct_proxy(self.kinds[position])
-        return array(self.context, self.builder, value=self.values[position]).data
+        array = cast("Any", cgutils).create_struct_proxy(self.kinds[name])
+        return array(self.context, self.builder, value=self.values[name]).data
 
-    def number(self, position: int) -> Any:
+    def value(self, name: str) -> Any:
+        """An argument as it is."""
+        return self.values[name]
+
+    def number(self, name: str) -> Any:
         """An argument that is an integer, in 64 bits."""
-        kinds = self.kinds[position], types.int64
-        return self.context.cast(self.builder, self.values[position], *kinds)
+        kinds = self.kinds[name], types.int64
+        return self.context.cast(self.builder, self.values[name], *kinds)
 
 
-def _best(emit: Emitter, lists: tuple[Any, Any, Any, Any], start: Any, stop: Any) -> list[Any]:
-    """The best sum of the lists `start..stop` for each goal, and the first list that attains it."""
-    tile, first, line, weight = lists
-    builder, parts = emit.builder, len(emit.parts)
-    nothing = [emit.spread(ir.DoubleType()(0.0))] * parts
+def operation(
+    arguments: str, *, width: int = BLOCK, result: Any = types.void
+) -> Callable[[Callable[[Emitter, Call], Any]], Any]:
+    """Make a function that emits code into one that compiled functions can call.
 
-    def add_term(term: Any, sums: list[Any]) -> list[Any]:
-        factor = emit.spread(emit.at(weight, term))
-        terms = emit.load(tile, emit.at(line, term))
-        return [builder.fadd(s, builder.fmul(factor, t)) for s, t in zip(sums, terms, strict=True)]
+    Nothing is checked in what is emitted, neither bounds nor that arrays are C-ordered.
 
-    def keep_better(row: Any, carried: list[Any]) -> list[Any]:
-        best, rows = carried[:parts], carried[parts:]
-        span = emit.at(first, row), emit.at(first, builder.add(row, emit.word(1)))
-        sums = emit.loop(*span, nothing, add_term)
-        this = emit.spread(builder.trunc(row, ir.IntType(32)))
-        better = [builder.fcmp_ordered(">", s, b) for s, b in zip(sums, best, strict=True)]
-        return [builder.select(*of) for of in zip(better, sums, best, strict=True)] + [
-            builder.select(is_better, this, other)
-            for is_better, other in zip(better, rows, strict=True)
-        ]
-
-    lowest = [emit.spread(ir.DoubleType()(float("-inf")))] * parts
-    none = [emit.spread(builder.trunc(start, ir.IntType(32)))] * parts
-    return emit.loop(start, stop, lowest + none, keep_better)
-
-
-def _best_rows(  # noqa: PLR0917 - the signature is numba's
-    _context: Any,
-    tile: Any,
-    first: Any,
-    line: Any,
-    weight: Any,
-    start: Any,
-    stop: Any,
-    out: Any,
-    target: Any,
-) -> Any:
-    """Emit `out[target] = max over r of the sum of list r of tile`, r over `start..stop`.
-
-    There is at least one r; its list is `weight * tile[line]` over `first[r]..first[r+1]`, summed
-    in order from 0.  `tile` and `out` are C-ordered `[*, BLOCK]` float64, the pointers int64.
-    `out` may be `tile`.  Nothing is checked here.
+    Args:
+        arguments: the names of what it is called with, by position.
+        width: how many goals its lines have.
+        result: numba's type of what it returns.
     """
-    signature = types.void(tile, first, line, weight, start, stop, out, target)
+    names = arguments.split()
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        emit, call = Emitter(builder, width=BLOCK), Call(context, builder, signature, values)
-        lists = (call.data(0), call.data(1), call.data(2), call.data(3))
-        best = _best(emit, lists, call.number(4), call.number(5))[: len(emit.parts)]
-        emit.store(call.data(6), call.number(7), best)
-        return context.get_dummy_value()
+    def made(write: Callable[[Emitter, Call], Any]) -> Any:
+        def definition(_context: Any, *kinds: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                by_name = dict(zip(names, signature.args, strict=True))
+                call = Call(context, builder, by_name, values)
+                returned = write(Emitter(builder, width=width), call)
+                return context.get_dummy_value() if returned is None else returned
 
-    return signature, generate
+            return result(*kinds), generate
 
+        known = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in
+                 ("context", *names)]  # fmt: skip
+        cast("Any", definition).__signature__ = inspect.Signature(known)
+        definition.__name__, definition.__doc__ = write.__name__, write.__doc__
+        return cast("Any", intrinsic)(definition)
 
-best_rows: Any = intrinsic(_best_rows)
-
-
-def _improve_line(  # noqa: PLR0913, PLR0917 - the signature is numba's
-    _context: Any,
-    tile: Any,
-    first: Any,
-    line: Any,
-    weight: Any,
-    start: Any,
-    stop: Any,
-    target: Any,
-    room: Any,
-    chosen: Any,
-    place: Any,
-) -> Any:
-    """Emit `tile[target] = best of lists start..stop`, as `best_rows`, for a sweep.
-
-    `room[1]` becomes the larger of itself and of how far `tile[target]` moved, and
-    `chosen[place]`, int32, the first list that attains the maximum, for each goal.
-    """
-    signature = types.void(tile, first, line, weight, start, stop, target, room, chosen, place)
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        emit, call = Emitter(builder, width=BLOCK), Call(context, builder, signature, values)
-        parts = len(emit.parts)
-        lists = (call.data(0), call.data(1), call.data(2), call.data(3))
-        found = _best(emit, lists, call.number(4), call.number(5))
-        tile, target, room = call.data(0), call.number(6), call.data(7)
-        moved = []
-        old, widest = emit.load(tile, target), emit.load(room, emit.word(1))
-        for best, before, most in zip(found[:parts], old, widest, strict=True):
-            by = builder.fsub(best, before)
-            down = builder.fcmp_ordered("<", by, emit.spread(ir.DoubleType()(0.0)))
-            by = builder.select(down, builder.fsub(before, best), by)
-            moved.append(builder.select(builder.fcmp_ordered(">", by, most), by, most))
-        emit.store(room, emit.word(1), moved)
-        emit.store(tile, target, found[:parts])
-        emit.store(call.data(8), call.number(9), found[parts:])
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-improve_line: Any = intrinsic(_improve_line)
+    return made
