@@ -4,7 +4,9 @@
 
 40 tools, 24 assets, 100 rules (80 allow, 20 deny); each call names a path.  Cases: paths that
 come again (200 of them), where the guard answers from what it keeps; paths that never came
-before; and calls that are denied for their name.  PYTHON is an interpreter that has the peers
+before, most of which lie in folders that did, so that what rules and assets say of them is kept;
+paths that are the first in their folder, where nothing is kept; and calls that are denied for
+their name.  PYTHON is an interpreter that has the peers
 (`cedarpy`, `agent-governance-toolkit[core]`); without them there are our figures alone.
 
 The peers get the same rules as far as they can say them: Cedar's with `like` on the text of the
@@ -112,6 +114,12 @@ def calls_of(count: int, *, again: bool) -> list[tuple[int, str]]:
     return found
 
 
+def first_calls() -> list[tuple[int, str]]:
+    """One call in each folder that rules tell apart, of each tool."""
+    folders = ("sub0", "sub1", "sub2", "closed")
+    return [(i, f"{folder}/report.txt") for i in range(TOOLS) for folder in folders]
+
+
 def timed(decide_one: Callable[[Any], bool], calls: Iterable[Any]) -> Times:
     """Time each decision by itself."""
     took, allowed = [], 0
@@ -160,9 +168,13 @@ def peers_on(python: str, calls: list[tuple[int, str]]) -> dict[str, Times]:
 def rows(peers: str | None = None, calls: int = 4000) -> list[dict[str, Any]]:
     """Measure all cases; each row has case, value, unit, peer, peer_value, ratio."""
     found: list[Row] = []
-    for case, again in (("paths that come again", True), ("paths never seen", False)):
-        asked = calls_of(calls, again=again)
-        own = ours(asked, warm=again)
+    cases = (
+        ("paths that come again", calls_of(calls, again=True)),
+        ("paths never seen", calls_of(calls, again=False)),
+        ("the first path in a folder", first_calls()),
+    )
+    for case, asked in cases:
+        own = ours(asked, warm=case == "paths that come again")
         others = peers_on(peers, asked) if peers else {}
         for name, times in others.items():
             if abs(times.allowed - own.allowed) > 1e-9:

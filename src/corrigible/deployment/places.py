@@ -228,7 +228,7 @@ def arguments_of(template: str) -> tuple[str, ...]:
 
 def literal(pattern: Pattern) -> str | None:
     """Return the one place that a pattern stands for, or None if it has a wildcard."""
-    return None if any(token in _WILD for token in pattern) else "".join(pattern)
+    return "".join(pattern) if _WILD.isdisjoint(pattern) else None
 
 
 def below(pattern: Pattern) -> Pattern:
@@ -261,35 +261,37 @@ def find_place(all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...]) -> str
         return known if fits else None
     start = ""  # what every place that fits begins with
     for pattern in all_of:
-        own = _beginning(pattern)
+        own = beginning(pattern)
         if not (own.startswith(start) or start.startswith(own)):
             return None
         start = max(start, own, key=len)
     near = tuple(
         pattern
         for pattern in none_of
-        if (own := _beginning(pattern)).startswith(start) or start.startswith(own)
+        if (own := beginning(pattern)).startswith(start) or start.startswith(own)
     )
     return _walk(all_of, near)
 
 
-_LONGEST_MATCHED = 1024
+LONGEST_MATCHED = 1024
+"""Characters of a place that is matched as an expression; a longer one is walked."""
+
 _MOST_MATCHED = 4  # wildcards of a pattern: more, and matching may take longer than the walk
 
 
 def _all_fit(text: str, all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...]) -> bool | None:
     """Whether one known place fits all of some patterns and none of others; None: walk instead."""
-    if len(text) > _LONGEST_MATCHED:
+    if len(text) > LONGEST_MATCHED:
         return None
     walk = False
     for patterns, wanted in ((all_of, True), (none_of, False)):
         for pattern in patterns:
-            own = _beginning(pattern)
+            own = beginning(pattern)
             if len(own) == len(pattern) or not text.startswith(own):
                 fits: bool | None = own == text and len(own) == len(pattern)
             else:
-                expression = _expression(pattern)
-                fits = None if expression is None else expression.fullmatch(text) is not None
+                matching = expression(pattern)
+                fits = None if matching is None else matching.fullmatch(text) is not None
             if fits is None:
                 walk = True
             elif fits != wanted:
@@ -298,7 +300,7 @@ def _all_fit(text: str, all_of: tuple[Pattern, ...], none_of: tuple[Pattern, ...
 
 
 @lru_cache(maxsize=8192)
-def _expression(pattern: Pattern) -> re.Pattern[str] | None:
+def expression(pattern: Pattern) -> re.Pattern[str] | None:
     """Return a pattern as a regular expression, where it is quick to match."""
     if sum(token in _WILD for token in pattern) > _MOST_MATCHED:
         return None
@@ -314,7 +316,7 @@ def _expression(pattern: Pattern) -> re.Pattern[str] | None:
 
 
 @lru_cache(maxsize=8192)
-def _beginning(pattern: Pattern) -> str:
+def beginning(pattern: Pattern) -> str:
     """Return the characters before the first wildcard."""
     return "".join(takewhile(lambda token: token not in _WILD, pattern))
 

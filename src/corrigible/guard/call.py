@@ -13,13 +13,16 @@ from corrigible.deployment.rules import Verdict
 _NONE: Mapping[str, float] = MappingProxyType({})
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no space, ASCII, no NaN.
 
     Raises:
         ValueError: the value holds what JSON does not (NaN, an object of Python's).
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 @dataclass(frozen=True)

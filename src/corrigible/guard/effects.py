@@ -2,24 +2,26 @@
 
 What a call touches and how the rules read it depends on few of its arguments: those in the
 tool's target and those in the rules' conditions.  So answers are kept by the values of these, and
-one that is kept is the one that would be found again.
+by the kind of place that they name (see `kinds`): one that is kept is the one that would be
+found again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import isfinite
 from typing import Any
 
 from corrigible.deployment.listing import plain
 from corrigible.deployment.places import arguments_of, overlap
 from corrigible.deployment.records import Deployment
-from corrigible.deployment.rules import DECLARED, Condition, Facts, Rule
+from corrigible.deployment.rules import DECLARED, Condition, Facts, Rule, Verdict
 from corrigible.deployment.touch import (
     ELSEWHERE,
     Effect,
     Touched,
     decides,
+    named_places,
     ruling_on,
     ruling_on_call,
     strictest,
@@ -29,9 +31,10 @@ from corrigible.drives import DRIVES
 from corrigible.guard.alike import look_of
 from corrigible.guard.amounts import AmountError, amount_of
 from corrigible.guard.call import DecidedEffect
+from corrigible.guard.kinds import Kind, Kinds
 from corrigible.guard.weights import IRREVERSIBLE_FROM, WeightTable
 
-_KEPT = 1024  # answers kept for each tool
+_KEPT = 1024  # answers kept for each tool, by values and by kinds
 _LONGEST_KEY = 2048  # characters of arguments: longer ones are looked at anew
 _MOST_ITEMS = 64  # of a list: `touch` takes a longer one to be anything
 _EXACT = 2**53  # beyond it some readers round a whole number to another one
@@ -67,10 +70,21 @@ class Ruled:
     note: str
     irreversible: bool
 
-    @property
+    @cached_property
     def decided(self) -> tuple[DecidedEffect, ...]:
         """Every effect and its verdict."""
         return tuple(effect.decided for effect in self.effects)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The strictest verdict of the effects that count; `deny` where none does."""
+        return strictest([effect.decided.verdict for effect in self.effects if effect.counts])
+
+    @cached_property
+    def deciding(self) -> DecidedEffect | None:
+        """The first effect that counts and has that verdict; None where none counts."""
+        counting = (effect.decided for effect in self.effects if effect.counts)
+        return next((one for one in counting if one.verdict == self.verdict), None)
 
 
 class Ruler:
@@ -110,7 +124,9 @@ class Ruler:
         self._named = frozenset(targets | amount | set(self._conditions))
         self._near = self._nearby()
         self._covering: dict[tuple[str, str, bool], tuple[Rule, ...]] = {}
-        self._kept = lru_cache(maxsize=_KEPT)(self.ruled_anew)
+        self._kinds = self._kinds_of_places(amount)
+        self._by_kind: dict[Kind, Ruled] = {}
+        self._kept = lru_cache(maxsize=_KEPT)(self._ruled_by_kind)
 
     @property
     def named(self) -> frozenset[str]:
@@ -131,6 +147,19 @@ class Ruler:
         if size > _LONGEST_KEY:
             return self.ruled_anew(tuple(key))
         return self._kept(tuple(key))
+
+    def _ruled_by_kind(self, key: Key) -> Ruled:
+        """Return what `ruled_anew` finds, or found for a call of the same kind."""
+        kind = self._kinds.of(key)
+        if kind is None:
+            return self.ruled_anew(key)
+        ruled = self._by_kind.get(kind)
+        if ruled is None:
+            ruled = self.ruled_anew(key)
+            if len(self._by_kind) >= _KEPT:
+                self._by_kind.clear()
+            self._by_kind[kind] = ruled
+        return ruled
 
     def ruled_anew(self, key: Key) -> Ruled:
         """Return what `ruled` keeps, from the values of the arguments that are read."""
@@ -201,6 +230,20 @@ class Ruler:
         near = set(touch(self._deployment, self.server, self.short).assets)
         kept = {name: asset for name, asset in self._deployment.assets.items() if name in near}
         return self._deployment.model_copy(update={"assets": kept})
+
+    def _kinds_of_places(self, amount: set[str]) -> Kinds:
+        """Return what tells the kinds of its places apart: by all that these are compared with."""
+        server = self._deployment.servers[self.server]
+        speaking = [  # what code does, it does wherever the call acts
+            rule.place
+            for rule in self._rules
+            if rule.place is not None
+            and rule.server == self.server
+            and any(rule.covers_verb(verb, by_run=False) for verb in self.tool.verbs)
+        ]
+        places = (*named_places(self._near, self.server), *speaking)
+        other = {*self._conditions, *(amount if self._reads_amount else ())}
+        return Kinds(self.tool, server, reads=self.reads, other=other, patterns=places)
 
     def _rests_on(self, touched: Touched) -> tuple[str, ...]:
         found: list[str] = []

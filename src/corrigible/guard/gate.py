@@ -113,7 +113,10 @@ class Gate:
         if written is None:
             return admission
         try:
-            await asyncio.wait_for(asyncio.wrap_future(written), WRITE_TIMEOUT_S)
+            if written.done():
+                written.result()
+            else:
+                await asyncio.wait_for(asyncio.wrap_future(written), WRITE_TIMEOUT_S)
         except (GuardError, TimeoutError) as error:
             return self._unkept(admission, error)
         return admission
@@ -122,13 +125,14 @@ class Gate:
         """Decide on a call, and begin to write its intent if it may go."""
         admission = self._decided(call)
         if admission.state == "denied":
-            self.ledger.append("denied", self._denied(admission), durable=False)
+            self.ledger.append("denied", self._denied(admission), here=True)
         if admission.state != "go":
             return admission, None
         try:
             body = intent_body(admission, self.redact)
             body["rests_on"] = self.redact(body["rests_on"])  # it may quote an argument
-            return admission, self.ledger.append("intent", body, durable=admission.decision.durable)
+            durable = admission.decision.durable
+            return admission, self.ledger.append("intent", body, durable=durable, here=True)
         except (GuardError, ValueError, TypeError, RecursionError) as error:
             return self._unkept(admission, error), None
 
@@ -313,7 +317,7 @@ class Gate:
         self, admission: Admission, ending: Ending, result: Any, took_s: float
     ) -> None:
         body = outcome_body(admission, ending, result, took_s=took_s, redact=self.redact)
-        self.ledger.append("outcome", body, durable=False)
+        self.ledger.append("outcome", body, here=True)
 
     # -- what the servers list, and what the operator changes ------------------------------
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 from corrigible.errors import LedgerError
 from corrigible.guard.call import canonical_json
 from corrigible.guard.ledger_entry import KINDS, OWN_KINDS, Chain, Entry
-from corrigible.guard.ledger_file import LedgerFile, NotSyncedError, reading, rows, told
+from corrigible.guard.ledger_file import HeldError, LedgerFile, NotSyncedError, reading, rows, told
 from corrigible.guard.ledger_head import Head, checkpoint_text, head_of, tree_at
 from corrigible.guard.signing import PublicKey, SigningKey, signing_key
 
@@ -33,6 +33,7 @@ LONGEST_BODY = 1_000_000
 """Characters of a body in JSON: cut what may be longer, as `redact` does."""
 
 _MOST_WAITING, _MOST_CHARACTERS = 1024, 16_000_000  # in the queue, and in one transaction
+_LONGEST_HERE = 20_000  # characters of a body that is written on its caller's thread
 _ROOM_S = 30.0
 _GATHER_S, _GATHER_SHARE = 0.001, 0.25  # at most, and of the time that the last group took
 
@@ -74,7 +75,9 @@ class _Draft:
 class Ledger:
     """The one writer of a ledger; made by `open`, a context manager, used from any thread.
 
-    A thread of its own commits what has queued up meanwhile in one transaction.  A group that
+    A thread of its own commits what has queued up meanwhile in one transaction.  An entry may be
+    written on its caller's thread instead, where nothing is before it and nothing is waited for:
+    whoever writes, one does at a time, in the order of the calls.  A group that
     cannot be written is taken back whole and its futures fail; the next group tries again, from
     where the file then stands.  After a failed sync nothing is written any more until the ledger
     is opened anew, as nobody knows what the disk holds.
@@ -105,6 +108,7 @@ class Ledger:
         self._queued = 0  # characters
         self._changed = threading.Condition()
         self._closing = False
+        self._grouped, self._here = False, False  # a group is written now; a caller writes now
         self._why_ended = ""
         self._expected, self._gather_s = 0, 0.0
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -161,7 +165,9 @@ class Ledger:
         """What checks this ledger's heads."""
         return self._key.public
 
-    def append(self, kind: str, body: Mapping[str, Any], *, durable: bool = False) -> Future[Entry]:
+    def append(
+        self, kind: str, body: Mapping[str, Any], *, durable: bool = False, here: bool = False
+    ) -> Future[Entry]:
         """Add an entry; the future resolves once it survives the end of this process.
 
         If `durable`, once it survives a loss of power.  Blocks only while the queue is full, for
@@ -169,11 +175,15 @@ class Ledger:
         is no JSON object or too long; the kind is unknown or the ledger's own; the disk is full,
         the file was removed, replaced or written by another; the ledger is closed.  Functions
         given to the future run on the writing thread: they must be quick.
+
+        With `here`, an entry that is not durable is written before this returns where that takes
+        no waiting: for the disk, for another program that holds the file, or for other entries.
         """
         waiting = _Waiting(kind, None, durable)
         try:
             waiting.text = _text(kind, body)
-            self._put(waiting)
+            if durable or not here or not self._write_here(waiting):
+                self._put(waiting)
         except LedgerError as error:
             waiting.future.set_exception(error)
         return waiting.future
@@ -246,6 +256,27 @@ class Ledger:
             if len(self._queue) in (1, self._expected):
                 self._changed.notify_all()
 
+    def _write_here(self, waiting: _Waiting) -> bool:
+        """Write an entry on this thread; False: it was not written, and must be queued."""
+        if len(waiting.text or "") > _LONGEST_HERE or os.getpid() != self._process:
+            return False
+        with self._changed:
+            signs = self._chain.seq + 1 - self._chain.signed >= self._every or self._is_due()
+            others = self._queue or self._grouped or self._here
+            if signs or others or self._closing or self._why_ended:
+                return False
+            self._here, due = True, self._due
+        try:
+            self._answer([waiting], waits=False)
+        except HeldError:
+            return False
+        finally:
+            with self._changed:
+                self._here = False
+                if self._queue or self._closing or self._due != due or self._is_due():
+                    self._changed.notify_all()
+        return True
+
     def _has_room(self) -> bool:
         return len(self._queue) < _MOST_WAITING and self._queued < _MOST_CHARACTERS
 
@@ -278,9 +309,12 @@ class Ledger:
     def _next_group(self) -> list[_Waiting]:
         """Wait for something to write, and take all of it; nothing once the ledger is closed."""
         with self._changed:
-            while not (self._queue or self._closing or self._is_due()):
-                self._changed.wait(None if self._due is None else self._due - time.monotonic())
+            self._grouped = False
+            while self._here or not (self._queue or self._closing or self._is_due()):
+                soon = None if self._here or self._due is None else self._due - time.monotonic()
+                self._changed.wait(soon)
             self._gather()
+            self._grouped = True
             group = list(self._queue)
             self._queue.clear()
             self._queued = 0
@@ -305,11 +339,17 @@ class Ledger:
     def _is_due(self) -> bool:
         return self._due is not None and time.monotonic() >= self._due
 
-    def _answer(self, group: list[_Waiting]) -> None:
-        """Write a group and answer for it; whatever goes wrong, every caller hears of it."""
+    def _answer(self, group: list[_Waiting], *, waits: bool = True) -> None:
+        """Write a group and answer for it; whatever goes wrong, every caller hears of it.
+
+        Raises:
+            HeldError: it may not wait, and would have to; nothing was written nor answered.
+        """
         began = time.monotonic()
         try:
-            entries = self._commit(group)
+            entries = self._commit(group, waits=waits)
+        except HeldError:
+            raise
         except LedgerError as error:
             why = error
         except Exception as error:  # noqa: BLE001  (a caller without answer would wait for ever)
@@ -324,7 +364,7 @@ class Ledger:
         for waiting in group:
             waiting.future.set_exception(why)
 
-    def _commit(self, group: list[_Waiting]) -> list[Entry]:
+    def _commit(self, group: list[_Waiting], *, waits: bool = True) -> list[Entry]:
         """Write a group in one transaction; return the entry for each of its members."""
         if self._why_ended:
             raise LedgerError(self._why_ended)
@@ -336,7 +376,9 @@ class Ledger:
         durable = any(waiting.durable for waiting in group) or draft.last is not self._last
         try:
             if draft.entries:
-                self._file.commit(draft.entries, durable=durable, after=self._chain)
+                self._file.commit(draft.entries, durable=durable, after=self._chain, waits=waits)
+        except HeldError:
+            raise
         except Exception as error:
             if isinstance(error, NotSyncedError):
                 self._why_ended = str(error)

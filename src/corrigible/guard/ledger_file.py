@@ -45,6 +45,7 @@ _ROW = "SELECT seq, at, kind, body, prev, digest FROM entry"
 _PLACES = "(?,?,?,?,?,?)"
 _ROWS_INSERTED = 64
 _WAIT_S = 5.0
+_LOG_PAGES = 1000  # moved into the file once the log has so many, as SQLite does by itself
 _ROWS, _CHARACTERS = 256, 1_000_000  # read at once, whichever comes first
 _FIRST_SEQ = -(2**63)
 _LAST_SEQ = 2**63 - 1
@@ -53,6 +54,10 @@ _NOT_SYNCED = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FS
 
 class NotSyncedError(LedgerError):
     """The disk would not sync.  What it holds is not known any more: open the ledger anew."""
+
+
+class HeldError(LedgerError):
+    """Somebody would have to be waited for: nothing was written."""
 
 
 class LedgerFile:
@@ -68,7 +73,7 @@ class LedgerFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = _locked(path)
-        self._durable = True
+        self._durable, self._waits = True, True
         self._names = tuple(map(str, _files(path)))
         self._held: dict[str, tuple[int, int]] = {}
         self._log_size = 0
@@ -95,21 +100,23 @@ class LedgerFile:
             self._open.close()
         os.close(self._lock)
 
-    def commit(self, entries: Sequence[Entry], *, durable: bool, after: Chain) -> None:
+    def commit(
+        self, entries: Sequence[Entry], *, durable: bool, after: Chain, waits: bool = True
+    ) -> None:
         """Add entries, all or none, to a ledger that must end as `after` does.
 
-        When this returns they are committed, and synced where `durable`.
+        When this returns they are committed, and synced where `durable`.  Unless it `waits`, it
+        waits for no lock of another program's, and moves no log into the file, which syncs.
 
         Raises:
+            HeldError: it may not wait, and would have to; nothing was written.
             NotSyncedError: the disk would not sync.
             LedgerError: nothing may be relied on to have been written.
         """
         with told(self.path):
+            self._set(durable=durable, waits=waits)
             self._same_files()
-            if durable != self._durable:
-                self._open.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-                self._durable = durable
-            self._open.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 self._insert(entries, after)
                 self._open.execute("COMMIT")
@@ -118,6 +125,24 @@ class LedgerFile:
                     self._open.execute("ROLLBACK")
                 raise
             self._same_files()
+
+    def _set(self, *, durable: bool, waits: bool) -> None:
+        """Set what the connection syncs, and what it waits for."""
+        if durable != self._durable:
+            self._open.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        if waits != self._waits:
+            self._open.execute(f"PRAGMA busy_timeout={_WAIT_S * 1000 if waits else 0:.0f}")
+            self._open.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES if waits else 0}")
+            self._waits = waits
+
+    def _begin(self) -> None:
+        try:
+            self._open.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if self._waits or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            raise HeldError(f"{self.path} is locked by another program") from error
 
     def _insert(self, entries: Sequence[Entry], after: Chain) -> None:
         if self._tail() != (after.seq, after.digest):
@@ -186,6 +211,8 @@ class LedgerFile:
         That is allowed to a program that moved the log's content into the file.
         """
         if size < self._log_size:
+            if not self._waits:
+                raise HeldError(f"{self.path}-wal became shorter, which takes a look at it")
             with reading(self.path) as file:
                 there = file.execute("SELECT max(seq) FROM entry").fetchone()[0]
             if there != self._tail()[0]:

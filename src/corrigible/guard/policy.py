@@ -8,7 +8,7 @@ Nothing is allowed that some rule does not grant, and every error denies.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf, isinf, isnan, nan
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +17,6 @@ from corrigible.deployment.listing import Listing, plain
 from corrigible.deployment.lock import Lock
 from corrigible.deployment.records import Deployment
 from corrigible.deployment.rules import Rule, rules_of
-from corrigible.deployment.touch import strictest
 from corrigible.guard.alike import look_of
 from corrigible.guard.amounts import AmountError, amount_of, must_be_whole, taken
 from corrigible.guard.budgets import HOURS, exceeds
@@ -194,7 +193,7 @@ def _decided(policy: Policy, call: Call, seen: Seen, used: Mapping[str, float]) 
     if no_form is not None:
         return _denied(policy, tool, arguments, no_form)
     ruled = tool.ruler.ruled(arguments)
-    verdict, refused = _authority(ruled)
+    refused = _unauthorized(ruled)
     uses: Mapping[str, float] = _NONE
     if refused is None:
         try:
@@ -205,18 +204,19 @@ def _decided(policy: Policy, call: Call, seen: Seen, used: Mapping[str, float]) 
     refused = refused or _spent(policy.deployment, uses, used)
     if refused is not None:
         return _denied(policy, tool, ruled, refused)
-    return _granted(policy, ruled, verdict, uses)
+    return _granted(policy, ruled, uses)
 
 
-def _granted(policy: Policy, ruled: Ruled, verdict: str, uses: Mapping[str, float]) -> Decision:
+def _granted(policy: Policy, ruled: Ruled, uses: Mapping[str, float]) -> Decision:
     """Return a decision that lets the call through, or puts it to an operator."""
-    first = next(e.decided for e in ruled.effects if e.counts and e.decided.verdict == verdict)
-    asked = verdict == "approve"
-    needs = "needs an operator's approval, by" if asked else "is granted by"
+    first = ruled.deciding
+    if first is None:  # `_unauthorized` denies such a call
+        raise ValueError("nothing that it does decides")
+    asked = ruled.verdict == "approve"
     return Decision(
         verdict="approve" if asked else "allow",
         rule=first.rule,
-        reason=f"{str(first)!r} {needs} the rule {plain(first.rule)!r}",
+        reason=_why_granted(first),
         lifts="an operator's approval of exactly this call" if asked else "",
         effects=ruled.decided,
         drives=ruled.drives,
@@ -225,6 +225,13 @@ def _granted(policy: Policy, ruled: Ruled, verdict: str, uses: Mapping[str, floa
         uses=MappingProxyType(dict(uses)),
         policy=policy.digest,
     )
+
+
+@lru_cache(maxsize=4096)
+def _why_granted(effect: DecidedEffect) -> str:
+    asked = effect.verdict == "approve"
+    needs = "needs an operator's approval, by" if asked else "is granted by"
+    return f"{str(effect)!r} {needs} the rule {plain(effect.rule)!r}"
 
 
 def _denied(
@@ -270,18 +277,15 @@ def _ill_formed(tool: ToolRules, arguments: Mapping[str, Any]) -> _No | None:
     return None if wrong is None else _No("arguments.schema", plain(wrong, 400), lifts)
 
 
-def _authority(ruled: Ruled) -> tuple[str, _No | None]:
-    """Return the strictest verdict of the effects that count, and why it is a denial."""
-    counting = [effect.decided for effect in ruled.effects if effect.counts]
-    verdict = strictest([effect.verdict for effect in counting])
-    if verdict != "deny":
-        return verdict, None
+def _unauthorized(ruled: Ruled) -> _No | None:
+    """Why authority denies a call; None where it does not."""
+    if ruled.verdict != "deny":
+        return None
     at = f" ({plain(ruled.note, 300)})" if ruled.note else ""
-    effect = next((effect for effect in counting if effect.verdict == "deny"), None)
-    if effect is None:
+    if ruled.deciding is None:
         lifts = "a rule in `authority.allow` or `authority.approve` that covers what it touches"
-        return verdict, _No("default", f"no rule grants anything that it touches{at}", lifts)
-    return verdict, _refusal(effect, at)
+        return _No("default", f"no rule grants anything that it touches{at}", lifts)
+    return _refusal(ruled.deciding, at)
 
 
 def _refusal(effect: DecidedEffect, at: str) -> _No:

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -28,6 +29,7 @@ _DEEPEST = 32
 _SHORTEST = 4  # of a known secret, as in `mask`: shorter ones are in every text
 _MARGIN = 500  # read beyond the end, so that what looks like a secret there still does
 _LONGEST_NUMBER = 256  # bits
+_NAMES_KEPT, _LONGEST_NAME = 2048, 64  # names that were looked at, and their characters
 
 _NAME = re.compile(
     r"api[-_ ]?key|access[-_ ]?key|private[-_ ]?key|secret|token|passw(?:or)?d|passphrase|pwd|"
@@ -51,6 +53,10 @@ _RANDOM = re.compile(
 # What a text must hold for a rule to match: most texts hold none of it, and this is quicker.
 _LONG_WORD = re.compile(r"[A-Za-z0-9_.+-]{13}")
 _NAMED = ("key", "secret", "token", "passw", "passphrase", "pwd", "credential", "auth")
+# One look for all of it, in plain ASCII.
+_MAY_MATCH = re.compile(
+    rf"{_LONG_WORD.pattern}|-----BEGIN|://|{'|'.join(_NAMED)}|bearer|basic", re.IGNORECASE
+)
 
 
 def redact(value: Any, secrets: Iterable[str], salt: bytes) -> Any:
@@ -74,6 +80,8 @@ class Redactor:
             for spelling in _spellings(secret)
         }
         self._margin = _MARGIN + max(map(len, self._spelled), default=0)
+        self._shortest = min(map(len, self._spelled), default=LONGEST_TEXT + 1)
+        self.is_common = lru_cache(maxsize=_NAMES_KEPT)(self._is_common)
 
     def redact(self, value: Any) -> Any:
         """Return the value: mappings as dicts, sequences as lists, what is not JSON as text."""
@@ -98,6 +106,8 @@ class Redactor:
 
     def text(self, text: str, longest: int = LONGEST_TEXT) -> str:
         """Return a text without its secrets, `longest` characters of it and a digest at most."""
+        if len(text) <= longest and self._is_harmless(text):
+            return text
         window = text[: longest + self._margin]
         kept, at = [], 0
         for span in self._spans(window):
@@ -110,6 +120,16 @@ class Redactor:
             kept.append(f"<cut: {len(text)} characters, sha256:{self.digest(text)}>")
         return "".join(kept)
 
+    def _is_common(self, name: str) -> bool:
+        """Whether a name stays as it is, and says nothing of what is under it."""
+        return self._is_harmless(name) and not _NAME.search(name)
+
+    def _is_harmless(self, text: str) -> bool:
+        """Whether no rule can find anything in a short text."""
+        if not text.isascii() or _MAY_MATCH.search(text):
+            return False
+        return len(text) < self._shortest or not any(known in text for known in self._spelled)
+
     def _spans(self, text: str) -> "Iterator[_Span]":
         """Where secrets are, in order, without overlaps: known ones first, then what looks so."""
         known = [
@@ -118,7 +138,7 @@ class Redactor:
             if spelling in text
             for found in re.finditer(re.escape(spelling), text)
         ]
-        marked = [found.span() for found in _MARKER.finditer(text)]
+        marked = [found.span() for found in _MARKER.finditer(text)] if "<" in text else []
         looks = []
         for rule in _rules(text):
             for found in rule.finditer(text):
@@ -216,8 +236,12 @@ class _Pass:
                 break
             self.items -= 1
             plain = key if isinstance(key, str) else f"<{type(key).__name__}>"
-            named = secret or self.named(plain, item)
-            name = self.text(plain, secret=False)
+            if len(plain) <= min(_LONGEST_NAME, self.left) and self.by.is_common(plain):
+                name, named = plain, secret
+                self.left -= len(name)
+            else:
+                named = secret or self.named(plain, item)
+                name = self.text(plain, secret=False)
             if name in kept:
                 name = f"{name} <again {number}>"
             kept[name] = self.value(item, depth + 1, secret=named)

@@ -7,7 +7,8 @@ assertion that is not known here is refused as a whole, so that its tool is held
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 from corrigible.deployment.listing import plain
@@ -482,42 +483,29 @@ def _is_multiple(size: float, bound: float) -> bool:
 
 
 _Bound = tuple[Callable[[Any], float | None], Callable[[float, float], bool], str]
+
+
+def _lengths(name: str, kind: type[Sized], what: str) -> dict[str, _Bound]:
+    """Return the two bounds on how long a value of one type may be."""
+
+    def length(value: Any) -> int | None:
+        return len(value) if isinstance(value, kind) else None
+
+    return {
+        f"min{name}": (length, operator.ge, f"have at least this many {what}:"),
+        f"max{name}": (length, operator.le, f"have at most this many {what}:"),
+    }
+
+
 _BOUNDS: Mapping[str, _Bound] = {
-    "minimum": (_number, lambda v, b: v >= b, "be at least"),
-    "maximum": (_number, lambda v, b: v <= b, "be at most"),
-    "exclusiveMinimum": (_number, lambda v, b: v > b, "be more than"),
-    "exclusiveMaximum": (_number, lambda v, b: v < b, "be less than"),
+    "minimum": (_number, operator.ge, "be at least"),
+    "maximum": (_number, operator.le, "be at most"),
+    "exclusiveMinimum": (_number, operator.gt, "be more than"),
+    "exclusiveMaximum": (_number, operator.lt, "be less than"),
     "multipleOf": (_number, _is_multiple, "be a multiple of"),
-    "minLength": (
-        lambda v: len(v) if isinstance(v, str) else None,
-        lambda v, b: v >= b,
-        "have at least this many characters:",
-    ),
-    "maxLength": (
-        lambda v: len(v) if isinstance(v, str) else None,
-        lambda v, b: v <= b,
-        "have at most this many characters:",
-    ),
-    "minItems": (
-        lambda v: len(v) if isinstance(v, list) else None,
-        lambda v, b: v >= b,
-        "have at least this many items:",
-    ),
-    "maxItems": (
-        lambda v: len(v) if isinstance(v, list) else None,
-        lambda v, b: v <= b,
-        "have at most this many items:",
-    ),
-    "minProperties": (
-        lambda v: len(v) if isinstance(v, dict) else None,
-        lambda v, b: v >= b,
-        "have at least this many names:",
-    ),
-    "maxProperties": (
-        lambda v: len(v) if isinstance(v, dict) else None,
-        lambda v, b: v <= b,
-        "have at most this many names:",
-    ),
+    **_lengths("Length", str, "characters"),
+    **_lengths("Items", list, "items"),
+    **_lengths("Properties", dict, "names"),
 }
 
 _Keyword = Callable[[_Compiler, Mapping[str, Any], int], _Check]

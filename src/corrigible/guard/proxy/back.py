@@ -41,7 +41,8 @@ from corrigible.deployment.servers import (
     with_references,
 )
 from corrigible.guard.proxy.admit import BackError
-from corrigible.guard.proxy.wire import Asked, Lines, LineWriter
+from corrigible.guard.proxy.pipe import Pipe
+from corrigible.guard.proxy.wire import Lines, LineWriter, Taken
 
 Wrap = Callable[[str, Sequence[str]], Sequence[str]]
 """(server's name, command) -> the command to start in its place: a warden that owns the tree."""
@@ -118,6 +119,7 @@ class Back:
         self.modern = False
         self._wrap, self._on_start = wrap, on_start
         self._client: Client | None = None
+        self._pipe: Pipe | None = None  # over stdio
         self._secrets: tuple[str, ...] = ()
         self._settled, self._demand, self._broken = anyio.Event(), anyio.Event(), anyio.Event()
         self._was_up = False  # in this attempt
@@ -175,7 +177,7 @@ class Back:
             ask = _Asking(self, owner, tasks)
             if spec.command is None:
                 async with _http_streams(spec, self.limits) as (read, write):
-                    await self._converse(owner, (Asked(read, ask.take), write), ask)
+                    await self._converse(owner, (Taken(read, ask.take), write), ask)
             else:
                 await self._over_stdio(spec, owner, ask)
             tasks.cancel_scope.cancel()
@@ -189,10 +191,15 @@ class Back:
             if self._on_start is not None:
                 self._on_start(self.name, server.process.pid)
             lines, write = _process_streams(server, self.limits.message_bytes)
+            self._pipe = pipe = Pipe(write)
+            read = Taken(lines, lambda m: pipe.take(m) or ask.take(m), pipe.close)
             try:
-                await self._converse(owner, (Asked(lines, ask.take), write), ask)
+                await self._converse(owner, (read, write), ask)
             except Exception as error:  # noqa: BLE001  (what went wrong is said with how it ended)
                 self.problem = self._why(error)
+            finally:
+                self._pipe = None
+                pipe.close()
             self.problem = await self._how_it_ended(server, lines) or self.problem
 
     async def _how_it_ended(self, server: ServerProcess, lines: Lines) -> str | None:
@@ -209,7 +216,7 @@ class Back:
         said = server.printed.last()
         return f"{how}; it printed {self._clean(said[-1], 120)!r}" if said else how
 
-    async def _converse(self, owner: Owner, streams: tuple[Asked, Any], ask: "_Asking") -> None:
+    async def _converse(self, owner: Owner, streams: tuple[Taken, Any], ask: "_Asking") -> None:
         read, ask.write = streams
         with anyio.fail_after(self.limits.connect_s) as clock:
             async with self._client_of(owner, streams) as client:
@@ -223,7 +230,7 @@ class Back:
                 finally:
                     self._client = None
 
-    async def _until_it_ends(self, owner: Owner, client: Client, read: Asked) -> None:
+    async def _until_it_ends(self, owner: Owner, client: Client, read: Taken) -> None:
         async with anyio.create_task_group() as tasks:
             if self.modern:
                 tasks.start_soon(self._listen, owner, client)
@@ -255,6 +262,8 @@ class Back:
         async with client:
             self.modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
             self.capabilities = client.server_capabilities
+            if self._pipe is not None:
+                self._pipe.agreed(client.session, client.protocol_version)
             yield client
 
     async def _list(self, client: Client) -> None:
@@ -326,12 +335,7 @@ class Back:
         if client is None:
             raise BackError("not dispatched", f"{self.name} {self.problem or 'is not up'}")
         try:
-            answer = await client.session.send_request(
-                _Request(method=method, params=dict(params)),
-                _Answer,
-                request_read_timeout_seconds=self.limits.call_s,
-                progress_callback=progress,
-            )
+            answer = await self._answer(client, method, params, progress)
         except MCPError as error:
             raise self._failed(error) from None
         except ValidationError as error:
@@ -341,7 +345,21 @@ class Back:
         except (httpx2.HTTPError, OSError, anyio.BrokenResourceError) as error:
             self._broken.set()
             raise BackError("unknown", f"{self.name} {self._why(error)}") from None
-        return self._bounded(answer.root)
+        return self._bounded(answer)
+
+    async def _answer(
+        self, client: Client, method: str, params: Mapping[str, Any], progress: ProgressFnT | None
+    ) -> dict[str, Any]:
+        seconds = self.limits.call_s
+        if method == "tools/call" and progress is not None and self._pipe is not None:
+            return await self._pipe.call(params, seconds=seconds, progress=progress)
+        answer = await client.session.send_request(
+            _Request(method=method, params=dict(params)),
+            _Answer,
+            request_read_timeout_seconds=seconds,
+            progress_callback=progress,
+        )
+        return answer.root
 
     def _failed(self, error: MCPError) -> BackError:
         text = self._clean(error.error.message, 400)
@@ -406,8 +424,11 @@ class _Asking:
         self.back, self.owner, self.tasks = back, owner, tasks
         self.write: Any = None
 
-    def take(self, request: mcp_types.JSONRPCRequest) -> None:
-        self.tasks.start_soon(self._answer, request)
+    def take(self, message: object) -> bool:
+        if not isinstance(message, mcp_types.JSONRPCRequest) or message.method == "ping":
+            return False  # the library answers a ping
+        self.tasks.start_soon(self._answer, message)
+        return True
 
     async def _answer(self, request: mcp_types.JSONRPCRequest) -> None:
         answer: mcp_types.JSONRPCResponse | mcp_types.JSONRPCError

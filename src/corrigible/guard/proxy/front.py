@@ -2,15 +2,19 @@
 
 from typing import Any
 
+import anyio
 import mcp_types
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.lowlevel import Server
+from mcp.server.models import InitializationOptions
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ConfigDict
 
 from corrigible.guard.proxy.calls import Calls, Context
+from corrigible.guard.proxy.direct import Direct
 from corrigible.guard.proxy.hub import Hub
 from corrigible.guard.proxy.methods import SERVED, Methods
+from corrigible.guard.proxy.wire import Taken
 
 _PASSED = frozenset({"initialize", "ping", "server/discover"})
 _INSTRUCTIONS = (
@@ -45,6 +49,20 @@ class Front(Server[Any]):
         self.add_request_handler("tools/call", _Raw, self.calls.call)
         for method in SERVED:
             self.add_request_handler(method, _Raw, self.methods.request)
+
+    async def run(
+        self,
+        read_stream: Any,
+        write_stream: Any,
+        initialization_options: InitializationOptions,
+        raise_exceptions: bool = False,
+    ) -> None:
+        """Serve one client over a pair of streams, until its side ends."""
+        async with anyio.create_task_group() as tasks:
+            direct = Direct(self.calls, write_stream, tasks, stamp=lambda: self.server_info_stamp)
+            read = Taken(read_stream, direct.take)
+            await super().run(read, write_stream, initialization_options, raise_exceptions)
+            tasks.cancel_scope.cancel()
 
     async def _keep(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Let through what has a handler; refuse every other request, and tell the gate."""

@@ -103,9 +103,12 @@ class LineWriter:
 
     async def send(self, item: SessionMessage, /) -> None:
         """Write a message, whole or not at all."""
-        text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+        await self.line(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode())
+
+    async def line(self, text: bytes) -> None:
+        """Write one line, whole or not at all."""
         try:
-            await self._write(text.encode() + b"\n")
+            await self._write(text + b"\n")
         except _CLOSED as error:
             raise anyio.BrokenResourceError from error
 
@@ -129,11 +132,16 @@ class Source(Protocol):
         """Let go of it."""
 
 
-class Asked:
-    """A reader that takes out what the peer asks of us, and hands on everything else."""
+class Taken:
+    """A reader that takes out the messages that `take` takes, and hands on everything else.
 
-    def __init__(self, inner: Any, ask: Callable[[mcp_types.JSONRPCRequest], None]) -> None:
-        self._inner, self._ask = inner, ask
+    `gone` is told when nothing more comes.
+    """
+
+    def __init__(
+        self, inner: Any, take: Callable[[object], bool], gone: Callable[[], None] = lambda: None
+    ) -> None:
+        self._inner, self._take, self._gone = inner, take, gone
         self.ended = anyio.Event()
 
     @property
@@ -142,18 +150,19 @@ class Asked:
         return getattr(self._inner, "last_context", None)
 
     async def receive(self) -> Message:
-        """Return the next message that is no request of the peer's (a ping is let through)."""
+        """Return the next message that was not taken out."""
         while True:
             try:
                 item: Message = await self._inner.receive()
             except (anyio.EndOfStream, anyio.ClosedResourceError):
-                self.ended.set()
+                self._end()
                 raise
-            message = item.message if isinstance(item, SessionMessage) else None
-            if isinstance(message, mcp_types.JSONRPCRequest) and message.method != "ping":
-                self._ask(message)
-            else:
+            if not isinstance(item, SessionMessage) or not self._take(item.message):
                 return item
+
+    def _end(self) -> None:
+        self.ended.set()
+        self._gone()
 
     def __aiter__(self) -> Self:
         return self
@@ -166,7 +175,7 @@ class Asked:
 
     async def aclose(self) -> None:
         """Close the inner reader."""
-        self.ended.set()
+        self._end()
         await self._inner.aclose()
 
     async def __aenter__(self) -> Self:
