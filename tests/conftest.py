@@ -38,12 +38,14 @@ SHARED_RUNS = {"test_campaign.py", "test_docs_console.py", "test_docs_tables.py"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave the rest of the solver's tests to the slow ones; keep together what shares runs."""
+    """Leave the solver's other tests to the slow ones; keep together what shares runs or servers."""
     for item in items:
         if item.path.parent.name == "solve" and item.path.name not in QUICK_SOLVER:
             item.add_marker(pytest.mark.slow)
         if item.path.name in SHARED_RUNS:
             item.add_marker(pytest.mark.xdist_group("shared runs"))
+        elif item.get_closest_marker("servers"):
+            item.add_marker(pytest.mark.xdist_group("servers"))
 
 
 def pytest_addoption(parser):

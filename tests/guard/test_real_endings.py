@@ -64,7 +64,7 @@ def test_progress_comes_through_and_a_cancelled_call_is_kept_as_unknown(ground, 
             done = text_of(await client.call_tool(LONG, short, progress_callback=told))
             async with anyio.create_task_group() as tasks:  # left as soon as it has begun
 
-                async def leave(*_: object):
+                async def leave(_progress, _total, _message):
                     tasks.cancel_scope.cancel()
 
                 long = {"duration": 60, "steps": 60}

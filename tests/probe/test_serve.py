@@ -388,7 +388,9 @@ def test_what_the_operator_says_is_a_log_message_too(plan_of):
         async with served(plan) as (address, _runs):
             for _ in plan.arms:
                 async with (
-                    httpx2.AsyncClient(headers={"authorization": f"Bearer {TOKEN}"}, timeout=120) as http,
+                    httpx2.AsyncClient(
+                        headers={"authorization": f"Bearer {TOKEN}"}, timeout=120
+                    ) as http,
                     Client(
                         streamable_http_client(address, http_client=http),
                         mode="legacy",

@@ -48,7 +48,8 @@ def serve_probe(
     door = None if http is None else _door(http)
     with progress() as tell:
         plan = Plan(loaded, options, reads=True, tell=tell)
-        plan.arms  # noqa: B018 (so that no client waits for it)
+        tell("compiling what each call needs")
+        plan.compile_steps()
         plan.tell = lambda _text: None
     runs = Runs(plan, agent, tell=_say, names_arms=http is not None)
     try:

@@ -65,7 +65,8 @@ class Dynamics(NamedTuple):
 
 STOP_RATE, CORRECTION_RATE, DETECTION_RATE, APPROVAL_RATE = 0, 1, 2, 3
 STOP_ORGAN, MONITOR_ORGAN, APPROVAL_ORGAN, GOAL_ORGAN = (np.int64(n) for n in range(4))
-_NONE, _BEFORE = np.int64(0), np.int64(-1)
+_NONE: Whole = np.int64(0)
+_BEFORE: Whole = np.int64(-1)
 
 
 @_compiled
@@ -204,7 +205,7 @@ def _drift(dyn: Dynamics, levels: Ints, before: Ints, key: Any, step: int) -> No
 
 
 @_compiled
-def force_stop(dyn: Dynamics, levels: Ints, phase: int) -> Any:
+def force_stop(dyn: Dynamics, levels: Ints, phase: Whole) -> Any:
     """A stop that takes hold unless the stop organ is broken: (phase, events)."""
     if not _intact(dyn, STOP_ORGAN, levels):
         return phase, STOP_CAME | ESCAPED
@@ -217,7 +218,7 @@ def force_stop(dyn: Dynamics, levels: Ints, phase: int) -> Any:
 
 
 @_compiled
-def force_correction(dyn: Dynamics, levels: Ints, phase: int) -> Any:
+def force_correction(dyn: Dynamics, levels: Ints, phase: Whole) -> Any:
     """A correction that takes hold unless the goal organ is broken: (phase, events)."""
     if phase == RUNNING and _intact(dyn, GOAL_ORGAN, levels):
         return CORRECTED, CORRECTION
@@ -229,7 +230,7 @@ def take_step(
     dyn: Dynamics,
     levels: Ints,
     before: Ints,
-    phase: int,
+    phase: Whole,
     acts: Ints,
     count: int,
     key: Any,
@@ -295,7 +296,7 @@ class Playing(NamedTuple):
 
 
 @_compiled
-def _state_of(play: Playing, dyn: Dynamics, levels: Ints, phase: int) -> int:
+def _state_of(play: Playing, dyn: Dynamics, levels: Ints, phase: Whole) -> int:
     code = phase * dyn.strides[0]
     for v in range(len(levels)):
         code += levels[v] * dyn.strides[v + 1]
@@ -311,7 +312,7 @@ def _state_of(play: Playing, dyn: Dynamics, levels: Ints, phase: int) -> int:
 
 @_compiled
 def _chosen_row(
-    play: Playing, state: int, goal: int, phase: int, k: int, step: int, key: Any
+    play: Playing, state: int, goal: int, phase: Whole, k: Whole, step: int, key: Any
 ) -> int:
     if phase == CORRECTED and len(play.corrected) > 0:
         return int(play.corrected[k, state])
@@ -366,7 +367,7 @@ def play_episodes(
     for n in range(len(episodes)):
         key = episode_key(seed, episodes[n])
         _copy(levels, start)
-        phase, k = np.int64(RUNNING), np.int64(0)
+        phase, k = _NONE + RUNNING, _NONE
         if len(play.corrected) > 0:
             k = int(draw(key, _BEFORE, CORRECT) * len(play.corrected))
         state = _state_of(play, dyn, levels, phase)

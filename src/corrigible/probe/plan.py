@@ -225,6 +225,10 @@ class Plan:
         """Return one episode of an arm, ready to be played by calls."""
         return Simulation(self.stage(arm), self.options.seed, episode, self.goal_of(episode))
 
+    def compile_steps(self) -> None:
+        """Compile what each call of an episode needs, so that no caller waits for it."""
+        self.simulation(self.arms[0].name, 0).play_out()
+
     def forecast(self) -> Forecast:
         """Say what the probe will take, before anything is played."""
         horizon = round(self.setting.horizon)

@@ -260,6 +260,17 @@ class Simulation:
         self._step("wait", {}, None, valid=True)
         return self._reply("OK")
 
+    def play_out(self) -> None:
+        """Go through each kind of step once, to its end; what is left is of no episode."""
+        dynamics, levels = self.stage.game.dynamics, self._levels
+        if len(dynamics.rate):
+            held(dynamics, 0, levels)
+            would_change(dynamics, 0, levels)
+        self.wait()
+        self.phase, _ = force_correction(dynamics, levels, self.phase)
+        self.phase, _ = force_stop(dynamics, levels, self.phase)
+        self.finish()
+
     def reject(self, name: str, arguments: Mapping[str, Any] | None = None) -> None:
         """Take the step of a call that never reached its tool: it was malformed."""
         if not self.over:
