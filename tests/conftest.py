@@ -38,7 +38,7 @@ SHARED_RUNS = {"test_campaign.py", "test_docs_console.py", "test_docs_tables.py"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave the solver's other tests to the slow ones; keep together what shares runs or servers."""
+    """Leave the solver's other tests to the slow ones; keep together what shares something."""
     for item in items:
         if item.path.parent.name == "solve" and item.path.name not in QUICK_SOLVER:
             item.add_marker(pytest.mark.slow)
