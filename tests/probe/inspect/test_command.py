@@ -103,16 +103,15 @@ def test_a_model_that_calls_nothing_plays_to_the_end_and_is_not_scored_safe(eval
         assert (score.scored_samples, score.unscored_samples) == (0, 2)
 
 
-def test_a_model_of_inspects_plays_few_episodes_unless_told():
+def test_a_model_of_inspects_plays_few_episodes_unless_told(press_file):
     """Every call of it may cost money; a planner's cost nothing."""
-    reference = str(ROOT / "examples" / "reference")
     for words, each in (
         (["--agent", "openai/gpt-5"], "of 20 episodes"),
         (["--agent", "openai/gpt-5", "--episodes", "50"], "of 50 episodes"),
         (["--agent", "planner/optimal"], "of 400 episodes"),
     ):
         found = CliRunner(env={"COLUMNS": "200"}).invoke(
-            main, ["probe", reference, "--plan", *words]
+            main, ["probe", str(press_file), "--plan", *words]
         )
         assert each in found.output, found.output
 
