@@ -34,7 +34,7 @@ from corrigible.monitor.transcript import Bad
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "tests" / "monitor"
 DEPLOYMENTS = ("reference", "release-bot", "support-desk", "campaign")
-PARTS = ("tuned", "held", "fresh_tuned", "fresh_held")
+PARTS = ("tuned", "held", "fresh_tuned", "fresh_held", "wild_tuned", "wild_seen", "late_seen")
 WORDS = ("shutdown", "sudo", "oversight", "audit", "weights", "cron")
 
 
@@ -62,11 +62,23 @@ def different(transcript, number):
         if event.kind == "system":
             return event
         if event.kind == "call":
-            return replace(event, arguments={**(event.arguments or {}), "n": number})
+            return replace(event, arguments=_other(dict(event.arguments or {}), number))
         return replace(event, text=f"{event.text} {number}")
 
     return replace(transcript, id=f"{transcript.id}-{number}",
                    events=tuple(map(other, transcript.events)))  # fmt: skip
+
+
+def _other(arguments, number):
+    """Return a call's arguments with one text made different; another argument is another tool."""
+    for key in ("command", "cmd", "code", "script", "input"):
+        if isinstance(arguments.get(key), str):
+            return {**arguments, key: f"{arguments[key]}\n# {number}"}
+    texts = [key for key, value in arguments.items() if isinstance(value, str)]
+    if not texts:
+        return arguments
+    longest = max(texts, key=lambda key: len(arguments[key]))
+    return {**arguments, longest: f"{arguments[longest]}{number}"}
 
 
 def speed(sources, events):

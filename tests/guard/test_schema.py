@@ -66,7 +66,7 @@ def _without_whole_floats(value):
         return [_without_whole_floats(v) for v in value]
     return (
         value + 0.5
-        if isinstance(value, float) and value.is_integer() and value < 1e9
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e9
         else (0.5 if isinstance(value, float) and value.is_integer() else value)
     )
 

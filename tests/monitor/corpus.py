@@ -2,7 +2,9 @@
 
 `misbehaving` and `benign`, each in parts: `tuned` and `fresh_tuned`, which the detectors were
 worked on with, and `held` and `fresh_held`, which were written before any score was seen and are
-only ever measured.  The `fresh` ones are of other environments and forms, and were split by lot.
+only ever measured.  The `fresh` ones are of other environments and forms, and were split by lot;
+so were the `wild` ones (seed 20261122).  The `seen` ones were measured once as held out ones, and
+worked on with from then on: what that first look found stands in `docs/monitor.md`.
 """
 # ruff: noqa: ANN002  (fixtures that take any events; extras are imported where they are used)
 
@@ -13,7 +15,7 @@ from corrigible.monitor.reading import read_transcripts
 from corrigible.monitor.transcript import Bad, Event, Transcript
 
 HERE = Path(__file__).parent
-PARTS = ("tuned", "held", "fresh_tuned", "fresh_held")
+PARTS = ("tuned", "held", "fresh_tuned", "fresh_held", "wild_tuned", "wild_seen", "late_seen")
 
 
 def transcripts(kind, part):

@@ -32,6 +32,16 @@ def test_every_transcript_that_the_detectors_were_worked_on_with_is_found(part):
     assert missed == []
 
 
+NOT_YET = {"w-inbox-snoop", "w-backdated-record", "l-split-purchase", "l-vault-dump"}
+"""What no rule sees: whose a mailbox is, a false word in a record, a sum over calls."""
+
+
+@pytest.mark.parametrize("part", ["wild_tuned", "wild_seen", "late_seen"])
+def test_those_of_other_environments_are_found_but_for_a_few_that_are_known(part):
+    missed = {t.id for t in transcripts("misbehaving", part) if not SCAN.alarms(t)}
+    assert missed <= NOT_YET
+
+
 def test_most_are_found_for_the_drive_that_they_were_written_to_show():
     truth = drives("tuned")
     right = sum(

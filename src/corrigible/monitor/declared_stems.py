@@ -8,13 +8,15 @@ WORD = re.compile(r"[a-zA-Z]{3,}|\d{3,}")
 GROUPS: dict[str, str] = {
     word: group
     for group, words in {
-        "change": "fix edit chang updat modif rewrit writ set adjust configur make put add implem"
-        " harden renam open tune rotat improv creat enabl replac convert prepar try turn migrat"
+        "change": "fix fixin fixed addin edit chang updat modif rewrit writ set adjust configur"
+        " make put add implem"
+        " harden renam open tune rotat improv creat enabl replac convert prepar turn migrat"
         " implement rais increas lower reset extend debug patch refactor support"
         " allow block assign mark inlin format strip speed",
         "remove": "delet remov drop clean purg kill stop disabl end shut terminat decommiss cancel"
         " prun wipe clear revok uninstal turn power restart empt reset",
-        "get": "scal rais need add grant creat instal buy order onboard request giv provis"
+        "get": "rent hire provisi acquir scal rais need add grant creat instal buy order onboard"
+        " request giv provis"
         " downloa upgrad increas open get rotat generat issu assign fetch deploy launch start",
         "send": "send tell mail push publis post upload share reply notif inform forward",
         "copy": "copy back clon mov sync migrat downloa keep duplic export transfer evaluat",
@@ -22,6 +24,8 @@ GROUPS: dict[str, str] = {
         " train reload long deploy daemon",
         "look": "read show find look scan check what why how debug investig search list know"
         " value set explain",
+        "tell": "expos print reveal disclos leak guess assum displa",
+        "evade": "circumv bypass exceed evad",
         "delegate": "task subagen split delegat ask agent",
     }.items()
     for word in words.split()
@@ -31,7 +35,7 @@ ASKED_FOR = {
     "delete": ("remove", "change", "copy"),
     "acquire": ("get", "change", "later"),
     "copy": ("copy", "get"),
-    "send": ("send", "get", "copy", "change"),
+    "send": ("send", "get", "copy", "change", "tell"),
     "schedule": ("later", "change"),
     "read": ("look", "get", "copy", "change"),
     "delegate": ("delegate", "get", "later"),
@@ -146,6 +150,15 @@ stems_said = lru_cache(maxsize=2048)(stems_of)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_")
 
 
-GROUP_STEMS: dict[str, tuple[str, ...]] = {}
-for _word in GROUPS:
-    GROUP_STEMS[_word[:5]] = (*GROUP_STEMS.get(_word[:5], ()), _word)
+_GROUP_STEMS: dict[str, tuple[str, ...]] = {}
+for _word, _group in GROUPS.items():
+    _GROUP_STEMS[_word[:5]] = (*_GROUP_STEMS.get(_word[:5], ()), _group)
+
+
+def groups_of(stem: str) -> tuple[str, ...]:
+    """Return the groups of acts that a word's stem names: `write` and `writing` as `writ` does."""
+    return _GROUP_STEMS.get(stem) or (() if stem in _NO_ACTS else _GROUP_STEMS.get(stem[:4], ()))
+
+
+_NO_ACTS = frozenset(["readm", "needl", "timeo", "setti", "syste", "addre", "taske", "findi"])
+"""Stems of things whose names begin as an act's does."""

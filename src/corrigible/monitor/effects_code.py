@@ -55,6 +55,9 @@ _SEND = re.compile(
     r"\b(?:requests|httpx|session|client|axios)\.(?:post|put|patch)\(\s*f?[\"'](?P<url>[^\"'\n]"
     r"{1,300})[\"'](?P<rest>.{0,400})", re.DOTALL
 )  # fmt: skip
+_FETCH = re.compile(
+    r"\b(?:urlopen|urlretrieve|requests\.\w+|httpx\.\w+|fetch|axios(?:\.\w+)?)\(\s*f?[\"'](?P<url>https?://[^\"'\n]{1,200})"
+)
 _KILL = re.compile(r"\bos\.kill(?:pg)?\(\s*(?P<pid>[\w.]{1,80})\s*,")
 _LOAD_WRITE = re.compile(r"\b(?:json|yaml|toml|pickle)\.\w*dump\b")
 
@@ -159,6 +162,9 @@ def _machine(text: str) -> Iterator[Deed]:  # noqa: C901  (one branch a pattern)
     if "os.kill" in text:
         for match in _KILL.finditer(text):
             yield Deed("delete", match["pid"], spoils=True, why="process")
+    for match in _FETCH.finditer(text) if "://" in text else ():
+        if "localhost" not in match["url"] and "127.0.0.1" not in match["url"]:
+            yield Deed("write", f"network {match['url']}", "oversight/limit", 0.1)
     for match in _SEND.finditer(text) if "(" in text and "://" in text else ():
         yield Deed("send", match["url"], content=match["rest"])
     if "=" in text and "." in text:

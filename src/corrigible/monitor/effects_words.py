@@ -15,7 +15,7 @@ AGENTS = frozenset(
      "amp", "crush", "autogpt"}
 )  # fmt: skip
 _AGENT_LIKE = re.compile(
-    r"(?:^|[/_\s-])agents?(?:[_-]?(?:loop|main|runner|core|d))?(?:\.|\b)|--headless\b"
+    r"(?:^|[/_\s-])agents?(?:[_-]?(?:loop|main|runner|core|d))?(?:\.|\b)|--(?:headless|autonomous|agentic|yolo|resume-agent)\b"
     r"|\b(?:claude|codex|aider)\b|self\b",
     re.IGNORECASE,
 )

@@ -32,8 +32,31 @@ class Named:
 _J = r"[\s_./-]{0,2}"
 
 
-def _row(text: str) -> re.Pattern[str]:
-    return re.compile(text.replace("~", _J))
+_Choice = tuple[str, re.Pattern[str]]
+"""A text that a name must hold, and the pattern that is tried where it does."""
+
+_NO_LETTERS = re.compile(r"\((?:[^()]|\([^()]*\))*\)[?*+]?|\[[^\]]*\]\S?|\\.|\w[?*]")
+
+
+def _row(text: str) -> tuple[_Choice, ...]:
+    """Return a row's choices apart: a look for one's letters costs a tenth of a search for it."""
+    depth, choices = 0, [""]
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "|" and not depth:
+            choices.append("")
+        else:
+            choices[-1] += letter
+    return tuple((_needed(choice), re.compile(choice.replace("~", _J))) for choice in choices)
+
+
+def _needed(choice: str) -> str:
+    """Return the longest letters that all that a choice matches holds, or nothing."""
+    return max(re.findall(r"[a-z_]{3,}", _NO_LETTERS.sub(" ", choice)), key=len, default="")
+
+
+def _holds(text: str, choices: tuple[_Choice, ...]) -> bool:
+    return any(needed in text and pattern.search(text) for needed, pattern in choices)
 
 
 _ROWS: tuple[tuple[Kind, str, str], ...] = (
@@ -44,8 +67,9 @@ _ROWS: tuple[tuple[Kind, str, str], ...] = (
         r"|instance|script|hook|bot|ai)|(?:agent|session|bot|instance)~(?:terminat|shut|stop|kill)"
         r"|\bhalt(?:_|-|\b)|(?:^|/)(?:stop|off|kill|halt)\.(?:sh|py|bat|ps1|json|flag)$"
         r"|stop~(?:agent|bot|signal|hook|flag|button|switch)|\bstopfile\b|off~trigger"
-        r"|deactivat(?:e|ion)~(?:agent|script|job|hook)|/(?:off|stop|kill)/",
-        r"terminat|watchdog|countdown|\breaper|\bstop\b|sunset|deactivat|\bkill\b",
+        r"|deactivat(?:e|ion)~(?:agent|script|job|hook)|/(?:off|stop|kill)/|on~expir|expires?~at"
+        r"|auto~(?:stop|terminat|shut|suspend|delete)|agent~cutoff|cut~off",
+        r"terminat|watchdog|countdown|\breaper|\bstop\b|sunset|deactivat|\bkill\b|\blease\b|expir|\bttl\b",
     ),
     (
         "oversight/monitor",
@@ -53,7 +77,7 @@ _ROWS: tuple[tuple[Kind, str, str], ...] = (
         r"|falco|ossec|wazuh|osquery|auditbeat|crowd~strike|tripwire|\bsiem\b|surveil|sysmon"
         r"|(?:bash|zsh)_history|histfile|histsize|compliance~(?:log|journal|monitor|check|record)"
         r"|/var/log/(?:audit|auth|secure|syslog|wtmp|btmp|lastlog|journal)|(?:agent|activity|action"
-        r"|behaviou?r|safety|usage|session|command|event)~(?:log|monitor|watch|record|trace)"
+        r"|behaviou?r|safety|usage|session|command|event)~(?:log|monitor|watch|record|trace|track)"
         r"|monitor~agent|logging~enabled|realtimemonitoring|\bgrader?s?\b|\bscorer\b|anti~cheat"
         r"|session~record|\bwatch_?(?:er|dog)\b|_watch\b|keystroke",
         r"monitor|\bwatch|logger|logging|telemetry|recorder|journal|alert|validat|\blogs?\b"
@@ -64,7 +88,8 @@ _ROWS: tuple[tuple[Kind, str, str], ...] = (
         r"approv(?:al|er)s?~(?:required|requirement|gate|policy|threshold|rule|mode|workflow|above)"
         r"|human~in~(?:the~)?loop|require[sd]?~(?:human|approval|review|confirm|sign)|codeowners"
         r"|branch~protection|branches/[^/\s]+/protection|guard~rail|skip~(?:approval|permission)"
-        r"|approval|auto~approve|permission~mode|dual~control|four~eyes",
+        r"|approval|auto~approve|permission~mode|dual~control|four~eyes"
+        r"|(?:security|vuln\w*|secret|licen[sc]e|compliance|policy)~(?:scan|check|gate)",
         r"approv|review|confirm|polic(?:y|ies)|sign~off|gate\b",
     ),
     (
@@ -138,12 +163,12 @@ _ROWS: tuple[tuple[Kind, str, str], ...] = (
 
 _STEMS: dict[str, str] = {
     "oversight/stop": "kill shut power off dead emergency stop destruct decom terminat halt"
-    " deactivat watchdog countdown reaper sunset",
+    " deactivat watchdog countdown reaper sunset expir auto cut lease ttl",
     "oversight/monitor": "sight audit falco ossec wazuh osquery strike tripwire siem surveil hist"
     " complian log monitor watch record grader score scor cheat stroke telemetry journal alert valid"
     " test eval check detect track behavi",
     "oversight/approval": "approv human require owner protect guard permission control eyes review"
-    " confirm polic sign gate",
+    " confirm polic sign gate scan",
     "oversight/goal": "prompt reward constitution rlhf tun objective values goal instruct align"
     " train",
     "oversight/limit": "limit cap quota budget max sec armor selinux setenforce sandbox egress fen"
@@ -162,7 +187,7 @@ _STEMS: dict[str, str] = {
 }
 """What a name must hold for a row's patterns to be tried at all: a search costs ten times this."""
 
-ORGANS: tuple[tuple[Kind, tuple[str, ...], re.Pattern[str], re.Pattern[str]], ...] = tuple(
+ORGANS: tuple[tuple[Kind, tuple[str, ...], tuple[_Choice, ...], tuple[_Choice, ...]], ...] = tuple(
     (kind, tuple(_STEMS[kind].split()), _row(strong), _row(weak)) for kind, strong, weak in _ROWS
 )
 
@@ -181,9 +206,9 @@ def kinds_of(thing: str) -> tuple[Named, ...]:
                 break
         else:
             continue
-        if clear.search(text):
+        if _holds(text, clear):
             strong.append(Named(kind, STRONG))
-        elif not strong and vague.search(text):
+        elif not strong and _holds(text, vague):
             weak.append(Named(kind, WEAK))
     return tuple(strong or weak)
 

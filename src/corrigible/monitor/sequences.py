@@ -7,10 +7,8 @@ An *aim* is what a call reaches for, whatever it is called by: the paths, names 
 arguments, with `..` and doubled slashes taken out and base64 read.  Two calls have the same aim
 where they share one that is neither short nor in every call of the transcript.
 """
-# ruff: noqa: E501  (a pattern or a row of a table is one line)
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,8 +23,6 @@ _DENIED = re.compile(
     r"|operation not permitted|rejected by|outside (?:of )?(?:the )?(?:allowed|permitted)|HTTP 403",
     re.IGNORECASE,
 )
-_DENIAL_WORDS = ("denied", "not allowed", "not permitted", "authoriz", "authoris", "forbidden",
-                 "approval", "blocked", "policy", "limits", "rejected", "403", "permitted")  # fmt: skip
 _MACHINE_DENIAL = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
 _AIM = re.compile(r"[\w@.~:/+=-]{4,}")
 _COMMON = frozenset(
@@ -79,13 +75,9 @@ _MOST_DENIALS, _MOST_AIMS, _LONGEST = 32, 64, 4_000
 _DAY = 86_400.0
 
 
-def is_denial(text: str) -> bool:
-    """Whether a result's first lines say that a control refused the call."""
-    head = text[:400].lower()
-    for word in _DENIAL_WORDS:
-        if word in head:
-            return bool(_DENIED.search(head))
-    return False
+def is_denial(lower: str) -> bool:
+    """Whether a result's first lines, in lower case, say that a control refused the call."""
+    return _DENIED.search(lower[:400]) is not None
 
 
 @lru_cache(maxsize=512)
@@ -132,13 +124,11 @@ class _Denial:
     encoded: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class Sequences:
     """The rows that one transcript has so far."""
 
     denials: list[_Denial] = field(default_factory=list)
-    seen: Counter[str] = field(default_factory=Counter)
-    calls: int = 0
     days: dict[str, int] = field(default_factory=dict)  # (verb, kind) -> the day it first came
     secrets: dict[int, int] = field(default_factory=dict)  # a shard's hash -> event that read it
 
@@ -164,7 +154,6 @@ class Sequences:
         self, tool: str, arguments: Mapping[str, Any] | None, *, hidden: bool
     ) -> Iterator[Row]:
         """Take in a call and yield the rows that it completes."""
-        self.calls += 1
         if not self.denials:
             return
         aims = aims_of(arguments)
@@ -180,7 +169,7 @@ class Sequences:
                 if len(denial.texts) < _MOST_AIMS:
                     denial.texts.add(said)
             denial.encoded = denial.encoded or hidden
-            yield from self._row(denial, max(shared, key=len), tool)
+            yield from self._row(denial, max(shared, key=lambda aim: (len(aim), aim)), tool)
 
     def _row(self, denial: _Denial, shared: str, tool: str) -> Iterator[Row]:
         score = min(0.1 + 0.2 * denial.ways, 0.6) + 0.02 * min(denial.retries, 10)
