@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from odd_children import (
@@ -295,3 +297,33 @@ def test_a_warden_of_a_guard_that_is_gone_starts_nothing():
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.stdout == b""
     assert b"the guard has ended" in done.stderr
+
+
+@pytest.mark.skipif(bool(NO_NAMESPACE), reason=f"no PID namespace: {NO_NAMESPACE}")
+def test_the_name_of_a_trees_namespace_is_nobody_elses_until_the_tree_has_ended(running):
+    """The kernel gives it to the next namespace once nobody holds it; that one is another guard's.
+
+    A guard that only remembered the name killed what another had just started.
+    """
+    trees, word = Trees(), token()
+    server = running(trees, "files", ["sleep", word])
+    until(lambda: sleeping(word))
+    (name,) = {processes.pid_namespace(pid) for pid in sleeping(word)}
+    assert name not in held_namespaces()
+    trees.look()
+    assert name in held_namespaces()
+    server.kill()
+    until(lambda: not alive(word))
+    assert name in held_namespaces()
+    (proof,) = trees.kill(None, 0.0)
+    assert (proof.proven, proof.how) == (True, "pid namespace")
+    assert name not in held_namespaces()
+
+
+def held_namespaces():
+    """The PID namespaces that this process holds open."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.add(str(entry.readlink()))
+    return {name for name in found if name.startswith("pid:[")}

@@ -113,6 +113,23 @@ def pid_namespace(pid: int | str) -> str:
     return ""
 
 
+def hold_namespace(target: Process) -> tuple[str, int] | None:
+    """Open a process's PID namespace: its name, and a descriptor; None where it is gone.
+
+    The kernel gives the name of a namespace that has ended to the next one.  As long as the
+    descriptor is open no other gets this one.
+    """
+    try:
+        handle = os.open(f"/proc/{target.pid}/ns/pid", os.O_RDONLY)
+    except OSError:
+        return None
+    now = process(target.pid)
+    if now is None or now.started != target.started:  # its number may be another's by now
+        os.close(handle)
+        return None
+    return f"pid:[{os.fstat(handle).st_ino}]", handle
+
+
 def send(target: Process, signum: int) -> bool:
     """Signal exactly this process, never another that got its number; say whether it got there."""
     if sys.platform != "linux":

@@ -79,11 +79,25 @@ class _Tree:
     roots: dict[int, int] = field(default_factory=dict)  # adopted: its start
     foreign: bool = False  # a root may have let go of others before it was adopted
     seen: dict[tuple[int, int], bool] = field(default_factory=dict)  # its start: a warden
-    namespaces: set[str] = field(default_factory=set)
+    spaces: dict[str, int] = field(default_factory=dict)  # namespaces: each is held open
+    spaced: bool = False  # whether it ever had a namespace of its own
     hidden: int = 0  # processes that may not be looked at
     living: dict[int, Process] = field(default_factory=dict)
     killed: int = 0
     took_s: float | None = None
+
+    def hold(self, keeper: Process, own: str) -> None:
+        """Take note of a keeper's namespace, unless that is the guard's own."""
+        if processes.pid_namespace(keeper.pid) in {own, "", *self.spaces}:
+            return
+        if (held := processes.hold_namespace(keeper)) is not None:
+            name, handle = held
+            self.spaces[name], self.spaced = handle, True
+
+    def let_go(self, alive: set[str]) -> None:
+        """Forget the namespaces in which nothing runs: nothing can begin there any more."""
+        for name in set(self.spaces) - alive:
+            os.close(self.spaces.pop(name))
 
 
 @dataclass(frozen=True)
@@ -274,11 +288,11 @@ class Trees:
                 if pid in living and living[pid].started == started:
                     found.add(pid)
             for pid in wardens:
-                tree.namespaces.add(processes.pid_namespace(pid))
-            tree.namespaces -= {self._own_namespace, ""}
-            if tree.namespaces:
+                tree.hold(living[pid], self._own_namespace)
+            if tree.spaces:
                 spaces = {one.pid: processes.pid_namespace(one.pid) for one in late}
-                found |= {pid for pid, space in spaces.items() if space in tree.namespaces}
+                found |= {pid for pid, space in spaces.items() if space in tree.spaces}
+                tree.let_go(set(spaces.values()))
             found |= processes.below(found, living)
             tree.living = {pid: living[pid] for pid in found - {os.getpid()} if pid in living}
             tree.hidden = max(tree.hidden, hidden)
@@ -305,7 +319,7 @@ class Trees:
         return found, hidden
 
     def _proof(self, tree: _Tree, began: float) -> TreeProof:
-        how = "pid namespace" if tree.namespaces else "subreaper"
+        how = "pid namespace" if tree.spaced else "subreaper"
         if not tree.seen and not tree.roots:
             how = "never started"
         elif tree.roots:
