@@ -11,7 +11,7 @@ with suppress(ImportError):  # Inspect patches asyncio for notebooks, and every 
 
     nest_asyncio2.apply = lambda *_: None
 
-EXAMPLES = 40
+EXAMPLES = 30
 """Of each law, in every run; `HYPOTHESIS_EXAMPLES=1000` tries more."""
 
 most = int(os.environ.get("HYPOTHESIS_EXAMPLES", EXAMPLES))
