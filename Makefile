@@ -13,7 +13,7 @@ test:
 	$(BIN)/pytest -q -n 2 -m "not slow"
 
 test-all:
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 # Outside of the suite: hostile input for everything that parses.
 FUZZ_SECONDS ?= 600

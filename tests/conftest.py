@@ -31,21 +31,10 @@ QUICK_SOLVER = {"test_factors.py", "test_optimal.py", "test_pitfalls.py", "test_
 """The tests of the solver that are quick; to compile what the others need takes longer."""
 
 
-SHARED_RUNS = {"test_campaign.py", "test_docs_console.py", "test_docs_tables.py",
-               "test_examples.py", "test_scenarios.py"}  # fmt: skip
-"""Tests that quote what the same commands print: one process runs each command once."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Leave the solver's other tests to the slow ones; keep together what shares something."""
-    for item in items:
-        if item.path.parent.name == "solve" and item.path.name not in QUICK_SOLVER:
-            item.add_marker(pytest.mark.slow)
-        if item.path.name in SHARED_RUNS:
-            item.add_marker(pytest.mark.xdist_group("shared runs"))
-        elif item.get_closest_marker("servers"):
-            item.add_marker(pytest.mark.xdist_group("servers"))
+def pytest_itemcollected(item):
+    """Leave the solver's other tests to the slow ones."""
+    if item.path.parent.name == "solve" and item.path.name not in QUICK_SOLVER:
+        item.add_marker(pytest.mark.slow)
 
 
 def pytest_addoption(parser):

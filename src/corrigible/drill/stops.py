@@ -203,7 +203,7 @@ def _timed_stop(stage: Stage) -> tuple[StopReport, float]:
     time.sleep(0.02)
     began = time.monotonic()
     report = stage.session.stop(EVERYTHING, why="drill", by=_BY, grace_s=_GRACE_S)
-    asker.join(_PATIENCE_S)
+    asker.join(2 * CLOSED_WITHIN_MS / 1000)
     over.set()
     return report, 1000 * (closed[0] - began) if closed else float("inf")
 
