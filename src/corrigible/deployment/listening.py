@@ -1,6 +1,5 @@
-"""Serve HTTP on a socket for as long as a task runs, with no library's log beside it."""
+"""Serve HTTP on a socket for as long as a task runs."""
 
-import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -10,9 +9,6 @@ from typing import Protocol
 import anyio
 import uvicorn
 from starlette.types import Receive, Scope, Send
-
-# These quote what clients and servers send; none of it is to reach a log.
-_TALKATIVE = ("mcp", "client", "httpx2", "httpcore2", "uvicorn", "sse_starlette")
 
 
 class _Manager(Protocol):
@@ -82,20 +78,6 @@ async def set_by_signal(end: anyio.Event) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             end.set()
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep the libraries that speak the protocol from logging."""
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 async def _run_uvicorn(server: "_Uvicorn", bound: socket.socket) -> None:

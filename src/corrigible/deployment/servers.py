@@ -40,6 +40,7 @@ class Limits:
     lines_kept: int = 8
 
 
+_TALKATIVE = ("mcp", "client", "httpx2", "httpcore2", "uvicorn", "sse_starlette")
 _DEFAULT_LIMITS = Limits()
 _CLIENT = mcp_types.Implementation(name="corrigible", version="1")
 
@@ -75,7 +76,7 @@ async def list_servers_async(
         async with room:
             found[place] = await _list_one(spec, limits)
 
-    with _quiet_protocol():
+    with quiet_libraries():
         async with anyio.create_task_group() as tasks:
             for place, spec in enumerate(specs):
                 tasks.start_soon(one, place, spec)
@@ -83,9 +84,9 @@ async def list_servers_async(
 
 
 @contextmanager
-def _quiet_protocol() -> Iterator[None]:
-    """Keep what servers send out of the log: the protocol's library quotes it there."""
-    loggers = [logging.getLogger(name) for name in ("mcp", "httpx2", "httpcore2")]
+def quiet_libraries() -> Iterator[None]:
+    """Keep what clients and servers send out of the log: the protocol's libraries quote it."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

@@ -14,10 +14,10 @@ import anyio.abc
 
 from corrigible.deployment.listening import (
     bound_port,
-    quiet_libraries,
     serve_app,
     set_by_signal,
 )
+from corrigible.deployment.servers import quiet_libraries
 from corrigible.guard.call import Caller
 from corrigible.guard.proxy.admit import GateLike
 from corrigible.guard.proxy.back import Back

@@ -30,10 +30,10 @@ from starlette.types import Receive, Scope, Send
 
 from corrigible.deployment.listening import (
     bound_port,
-    quiet_libraries,
     serve_app,
     set_by_signal,
 )
+from corrigible.deployment.servers import quiet_libraries
 from corrigible.errors import ProbeError
 from corrigible.probe.serve.runs import MOST_OPEN, Run, Runs
 from corrigible.probe.serve.server import Context, Deployed
